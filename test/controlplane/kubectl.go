@@ -1,0 +1,28 @@
+package controlplane
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+)
+
+// Run runs kubectl as the administrator and returns what it printed on its
+// standard output. The error holds what it printed on the other one.
+func (c *ControlPlane) Run(ctx context.Context, args ...string) (string, error) {
+	return c.RunAs(ctx, c.Kubeconfig, args...)
+}
+
+// RunAs runs kubectl with a kubeconfig.
+func (c *ControlPlane) RunAs(ctx context.Context, kubeconfig string, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, c.Kubectl(), args...)
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		return stdout.String(), fmt.Errorf("kubectl %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(stderr.String()))
+	}
+	return stdout.String(), nil
+}
