@@ -1,0 +1,247 @@
+package v1alpha1
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// MaxKeysPerSubscription is how many keys one subscription can hold, so that
+// its Secret stays well below the API server's limit of 1 MiB.
+const MaxKeysPerSubscription = 1000
+
+// SoftwareSubscriptionSpec is what the customer bought.
+type SoftwareSubscriptionSpec struct {
+	// productRef names the Product. It cannot change: another product is
+	// another purchase.
+	// +required
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="productRef is immutable: another product is another subscription"
+	ProductRef Reference `json:"productRef"`
+
+	// quantity of licences. It is fixed by the purchase.
+	// +optional
+	// +default=1
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=100000
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="quantity is fixed by the purchase: buy another subscription for more, or cancel this one inside its window and buy again"
+	Quantity int64 `json:"quantity,omitempty"`
+
+	// term is how long the purchase lasts: P1M, P1Y, P3Y or Perpetual. The
+	// product says which of them are sold.
+	// +required
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="term is immutable: another term is another subscription"
+	Term Term `json:"term"`
+
+	// autoRenew starts a new term when one ends, with the same key, the same
+	// price and a new cancellation window. Without it the subscription expires
+	// at the end of its term. It has no meaning for Perpetual.
+	// +optional
+	// +default=true
+	AutoRenew *bool `json:"autoRenew,omitempty"`
+
+	// download chooses what to install.
+	// +optional
+	Download *DownloadChoice `json:"download,omitempty"`
+
+	// secretName names the Secret that the key is delivered in. When absent
+	// it is the name of the subscription followed by "-key".
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`
+	SecretName string `json:"secretName,omitempty"`
+
+	// cancelled ends the subscription and revokes its key. It is accepted
+	// only while the cancellation window is open, and it is final.
+	// +optional
+	// +default=false
+	Cancelled bool `json:"cancelled,omitempty"`
+}
+
+// DownloadChoice is which build of the product the customer wants.
+type DownloadChoice struct {
+	// version on offer, within the product's downgrade rights. When absent
+	// it is the newest.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=32
+	Version string `json:"version,omitempty"`
+
+	// language as a BCP 47 tag, such as fr-FR.
+	// +optional
+	// +kubebuilder:validation:MinLength=2
+	// +kubebuilder:validation:MaxLength=35
+	Language string `json:"language,omitempty"`
+
+	// architecture of the processor.
+	// +optional
+	// +default="x64"
+	Architecture Architecture `json:"architecture,omitempty"`
+}
+
+// SubscriptionState sums up a subscription for people. Decide by conditions.
+// +kubebuilder:validation:Enum=Pending;Active;Cancelled;Expired
+type SubscriptionState string
+
+const (
+	StatePending   SubscriptionState = "Pending"   // no key was issued yet
+	StateActive    SubscriptionState = "Active"    // the customer has the key
+	StateCancelled SubscriptionState = "Cancelled" // ended by spec.cancelled
+	StateExpired   SubscriptionState = "Expired"   // ended with its term
+)
+
+// SoftwareSubscriptionStatus is what the operator has done and what holds now.
+type SoftwareSubscriptionStatus struct {
+	// observedGeneration is the generation that conditions describe; -1
+	// before the operator has looked.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// state is for display only.
+	// +optional
+	State SubscriptionState `json:"state,omitempty"`
+
+	// message says in a line what a person should know now.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Message string `json:"message,omitempty"`
+
+	// next is what happens to this subscription next.
+	// +optional
+	Next *NextEvent `json:"next,omitempty"`
+
+	// purchasedAt starts every clock of the contract. The ledger keeps it too.
+	// +optional
+	PurchasedAt *metav1.Time `json:"purchasedAt,omitempty"`
+
+	// term that is running.
+	// +optional
+	Term *TermStatus `json:"term,omitempty"`
+
+	// cancellation tells whether and for how much the subscription can be
+	// cancelled, or what its cancellation gave back.
+	// +optional
+	Cancellation *CancellationStatus `json:"cancellation,omitempty"`
+
+	// keys that were issued.
+	// +optional
+	Keys *IssuedKeys `json:"keys,omitempty"`
+
+	// conditions: Ready (absent once the subscription has ended), KeysIssued,
+	// Cancelled, and while abnormal Reconciling or Stalled.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=16
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// NextEvent is something that the passing of time will do.
+type NextEvent struct {
+	// event: WindowCloses, Renews or Expires.
+	// +required
+	// +kubebuilder:validation:Enum=WindowCloses;Renews;Expires
+	Event string `json:"event"`
+
+	// at is the instant of it.
+	// +required
+	At metav1.Time `json:"at"`
+}
+
+// TermStatus is one term: from startsAt up to, but not including, endsAt.
+type TermStatus struct {
+	// startsAt is the first instant of the term.
+	// +required
+	StartsAt metav1.Time `json:"startsAt"`
+
+	// endsAt is the first instant after the term. Absent for Perpetual.
+	// +optional
+	EndsAt *metav1.Time `json:"endsAt,omitempty"`
+}
+
+// CancellationStatus tells about the cancellation window of the running term.
+type CancellationStatus struct {
+	// until is the first instant at which it is too late.
+	// +optional
+	Until *metav1.Time `json:"until,omitempty"`
+
+	// open is true while the subscription can be cancelled.
+	// +required
+	Open bool `json:"open"`
+
+	// at is the instant at which the API server took the cancellation.
+	// +optional
+	At *metav1.Time `json:"at,omitempty"`
+
+	// message says it in words. It is what a refused cancellation is told.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	Message string `json:"message,omitempty"`
+
+	// credit is what cancelling now would give back while the window is open,
+	// and what it gave back once the subscription is cancelled.
+	// +optional
+	Credit *Money `json:"credit,omitempty"`
+}
+
+// IssuedKeys tells where the keys are.
+type IssuedKeys struct {
+	// issued is the number of keys in the Secret.
+	// +required
+	Issued int32 `json:"issued"`
+
+	// secretName names the Secret, in the namespace of the subscription.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	SecretName string `json:"secretName,omitempty"`
+}
+
+// SoftwareSubscription is a customer's purchase of on-premises software.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:categories=licensing,shortName=swsub
+// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 200",message="the name is part of the Secret's name: use at most 200 characters"
+// +kubebuilder:validation:XValidation:rule="self.spec.cancelled || !oldSelf.spec.cancelled || (has(oldSelf.status.conditions) && oldSelf.status.conditions.exists(c, c.type == 'Cancelled' && c.status == 'False'))",message="cancelled is final: buy a new subscription instead",fieldPath=".spec.cancelled"
+// +kubebuilder:validation:XValidation:rule="!self.spec.cancelled || oldSelf.spec.cancelled || !has(oldSelf.status.cancellation) || oldSelf.status.cancellation.open",message="the cancellation window has closed",messageExpression="oldSelf.status.cancellation.message",fieldPath=".spec.cancelled"
+// +kubebuilder:selectablefield:JSONPath=`.spec.productRef.name`
+// +kubebuilder:selectablefield:JSONPath=`.status.state`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.status.state`
+// +kubebuilder:printcolumn:name="Product",type=string,JSONPath=`.spec.productRef.name`
+// +kubebuilder:printcolumn:name="Quantity",type=integer,JSONPath=`.spec.quantity`
+// +kubebuilder:printcolumn:name="Next",type=string,JSONPath=`.status.next.event`
+// +kubebuilder:printcolumn:name="At",type=string,JSONPath=`.status.next.at`
+// +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.message`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type SoftwareSubscription struct {
+	metav1.TypeMeta `json:",inline"`
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// +required
+	Spec SoftwareSubscriptionSpec `json:"spec"`
+
+	// +optional
+	// +kubebuilder:default={"observedGeneration":-1}
+	Status SoftwareSubscriptionStatus `json:"status,omitempty"`
+}
+
+// Conditions gives access to the status conditions.
+func (s *SoftwareSubscription) Conditions() *[]metav1.Condition { return &s.Status.Conditions }
+
+// SetObservedGeneration records which generation the status describes.
+func (s *SoftwareSubscription) SetObservedGeneration(g int64) { s.Status.ObservedGeneration = g }
+
+// KeySecretName is the name of the Secret that the keys are delivered in.
+func (s *SoftwareSubscription) KeySecretName() string {
+	if s.Spec.SecretName != "" {
+		return s.Spec.SecretName
+	}
+	return s.Name + "-key"
+}
+
+// SoftwareSubscriptionList is a list of SoftwareSubscriptions.
+//
+// +kubebuilder:object:root=true
+type SoftwareSubscriptionList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []SoftwareSubscription `json:"items"`
+}
