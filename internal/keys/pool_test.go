@@ -1,0 +1,159 @@
+package keys
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+)
+
+func claim(name string, age time.Duration, keys int) Claim {
+	c := Claim{Customer: "contoso", Subscription: name, Since: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC).Add(-age)}
+	for i := range keys {
+		c.Slots = append(c.Slots, int32(i+1))
+	}
+	return c
+}
+
+func drawn(t *testing.T, p *Pool, c Claim) []string {
+	t.Helper()
+	drafts, err := p.Draw(c)
+	if err != nil {
+		t.Fatalf("%s: %v", c.Subscription, err)
+	}
+	var all []string
+	for _, d := range drafts {
+		all = append(all, d.Key)
+	}
+	return all
+}
+
+func mustWait(t *testing.T, p *Pool, c Claim) {
+	t.Helper()
+	if d, err := p.Draw(c); !errors.Is(err, ErrEmpty) {
+		t.Fatalf("%s was served: %v, %v", c.Subscription, d, err)
+	}
+}
+
+func TestPoolOffersEachKeyOnce(t *testing.T) {
+	p := NewPool()
+	p.Load([]string{keyA, keyB, keyC})
+	p.MarkTaken(Fingerprint(keyB))
+	p.MarkTaken(Fingerprint(keyB))
+	if total, free := p.Size(); total != 3 || free != 2 {
+		t.Fatalf("%d of %d free", free, total)
+	}
+	if got := drawn(t, p, claim("a", 0, 2)); !slices.Equal(got, []string{keyA, keyC}) {
+		t.Errorf("got %q", got)
+	}
+	mustWait(t, p, claim("b", 0, 1))
+
+	// What was drawn stays so when the Secrets are read again.
+	p.Load([]string{keyA, keyB, keyC})
+	mustWait(t, p, claim("b", 0, 1))
+	p.Return(Draft{Key: keyC, Fingerprint: Fingerprint(keyC)})
+	if got := drawn(t, p, claim("b", 0, 1)); !slices.Equal(got, []string{keyC}) {
+		t.Errorf("got %q, want the one that was given back", got)
+	}
+	p.Return(Draft{Key: "x", Fingerprint: Fingerprint("never drawn")})
+	if _, free := p.Size(); free != 0 {
+		t.Errorf("%d free", free)
+	}
+}
+
+func TestPoolGivesAllOrNothing(t *testing.T) {
+	p := NewPool()
+	p.Load([]string{keyA, keyB})
+	mustWait(t, p, claim("big", 0, 3))
+	if _, free := p.Size(); free != 2 {
+		t.Errorf("%d free, want 2", free)
+	}
+}
+
+func TestPoolServesTheOldestFirst(t *testing.T) {
+	p := NewPool()
+	young, old, oldest := claim("a", time.Minute, 1), claim("b", time.Hour, 2), claim("c", 2*time.Hour, 1)
+	for _, c := range []Claim{young, oldest, old} {
+		mustWait(t, p, c)
+	}
+	p.Load([]string{keyA, keyB})
+	mustWait(t, p, young) // one key is for the oldest, and then one is missing for the next
+	mustWait(t, p, old)
+	drawn(t, p, oldest)
+	mustWait(t, p, young)
+	if w := p.Waiting(); len(w) != 2 || w[0].Subscription != "b" || w[1].Subscription != "a" {
+		t.Errorf("waiting: %+v", w)
+	}
+	p.Forget("contoso", "b")
+	drawn(t, p, young)
+	if w := p.Waiting(); len(w) != 0 {
+		t.Errorf("still waiting: %+v", w)
+	}
+}
+
+func TestPoolOrdersTheSameAgeByName(t *testing.T) {
+	p := NewPool()
+	mustWait(t, p, claim("b", 0, 1))
+	mustWait(t, p, claim("a", 0, 1))
+	p.Load([]string{keyA})
+	mustWait(t, p, claim("b", 0, 1))
+	drawn(t, p, claim("a", 0, 1))
+}
+
+func TestPoolRecover(t *testing.T) {
+	p := NewPool()
+	p.Load([]string{keyA})
+	drawn(t, p, claim("a", 0, 1))
+	if d, err := p.Recover(Fingerprint(keyA), ""); err != nil || d.Key != keyA {
+		t.Errorf("got %v, %v", d, err)
+	}
+	p.Load(nil)
+	if _, err := p.Recover(Fingerprint(keyA), ""); !errors.Is(err, ErrUnknown) {
+		t.Errorf("a key that is no longer in the pool: %v", err)
+	}
+}
+
+func TestDraftsPrintWithoutTheirKey(t *testing.T) {
+	d := Draft{Key: keyA, Fingerprint: "f"}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
+		if got := fmt.Sprintf(verb, d); got != "f" {
+			t.Errorf("%s prints %q", verb, got)
+		}
+	}
+}
+
+// 100,000 keys, 64 takers, each key once. Run with -race to see the locking.
+func TestPoolUnderManyTakers(t *testing.T) {
+	const n, takers = 100_000, 64
+	stock := make([]string, n)
+	for i := range stock {
+		stock[i] = fmt.Sprintf("AAAAA-BBBBB-CCCCC-DDDDD-%05d", i)
+	}
+	p := NewPool()
+	p.Load(stock)
+	var mu sync.Mutex
+	seen := make(map[string]bool, n)
+	var wg sync.WaitGroup
+	for w := range takers {
+		wg.Go(func() {
+			for {
+				d, err := p.Draw(claim(fmt.Sprint(w), 0, 1))
+				if err != nil {
+					return
+				}
+				mu.Lock()
+				if seen[d[0].Key] {
+					t.Errorf("offered twice: %v", d[0])
+				}
+				seen[d[0].Key] = true
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	if len(seen) != n {
+		t.Errorf("%d of %d keys were offered", len(seen), n)
+	}
+}

@@ -1,0 +1,73 @@
+package terms
+
+import (
+	"time"
+
+	"github.com/shopspring/decimal"
+)
+
+// Refund says what cancelling inside the window gives back.
+type Refund string
+
+const (
+	Prorated Refund = "Prorated" // the days of the term that were not used
+	Full     Refund = "Full"     // everything
+)
+
+// Default cancellation policies of software, where a product states none: 7
+// days with a prorated refund, for perpetual licences 30 days with a full one
+// (the new commerce cancellation policy of Microsoft's Partner Center).
+const (
+	DefaultWindow          = 7 * day
+	DefaultPerpetualWindow = 30 * day
+)
+
+const day = 24 * time.Hour
+
+// Window is until when and for how much a contract can be cancelled.
+type Window struct {
+	Until  time.Time       // the first instant at which it is too late
+	Open   bool            // whether it can be cancelled now
+	Credit decimal.Decimal // what cancelling now gives back; zero when not open
+	Next   time.Time       // when Open or Credit may next be different; zero: never
+}
+
+// CancelAt says what holds at an instant of the given term. The window begins
+// with the term and never outlasts it. Before the term starts, as seen by a
+// clock that is behind, it is open.
+func (c Contract) CancelAt(p Period, at time.Time) Window {
+	until := p.Start.Add(c.Window)
+	if !p.End.IsZero() && p.End.Before(until) {
+		until = p.End
+	}
+	w := Window{Until: until, Open: at.Before(until)}
+	if !w.Open {
+		return w
+	}
+	w.Credit, w.Next = c.credit(p, at), until
+	if c.Refund == Prorated && !p.End.IsZero() {
+		w.Next = Earliest(until, p.Start.Add(time.Duration(usedDays(p, at))*day))
+	}
+	return w
+}
+
+// credit is the refund for cancelling at an instant of the given term, rounded
+// half up at the currency's minor unit. A contract cancelled on day N of its
+// term has used N days: the first day counts, the policy's own example being a
+// cancellation on the third day that pays for three.
+func (c Contract) credit(p Period, at time.Time) decimal.Decimal {
+	paid := c.UnitPrice.Mul(decimal.NewFromInt(c.Quantity))
+	if c.Refund == Full || p.End.IsZero() {
+		return paid.Round(MinorDigits(c.Currency))
+	}
+	days := int64(p.End.Sub(p.Start) / day) // whole: both are the same time of day in UTC
+	unused := decimal.NewFromInt(max(0, days-usedDays(p, at)))
+	return paid.Mul(unused).DivRound(decimal.NewFromInt(days), MinorDigits(c.Currency))
+}
+
+// usedDays counts the days of a term begun by an instant, from 1. A day is 24
+// hours counted from the start of the term, so that it has the same length
+// for every customer, wherever they are.
+func usedDays(p Period, at time.Time) int64 {
+	return int64(max(0, at.Sub(p.Start))/day) + 1
+}
