@@ -1,0 +1,152 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/license-operator/license-operator/api/v1alpha1"
+	"github.com/license-operator/license-operator/internal/keys"
+)
+
+// ended reports how and when a purchase ended, if it did.
+func ended(held []v1alpha1.LicenseKey) (v1alpha1.LicenseKeyState, metav1.Time, bool) {
+	for _, entry := range held {
+		if entry.Spec.State != v1alpha1.LicenseKeyIssued && entry.Spec.EndedAt != nil {
+			return entry.Spec.State, *entry.Spec.EndedAt, true
+		}
+	}
+	return "", metav1.Time{}, false
+}
+
+// refused reports whether the present spec was refused as cancelled too late.
+func refused(sub *v1alpha1.SoftwareSubscription) bool {
+	c := meta.FindStatusCondition(sub.Status.Conditions, v1alpha1.ConditionCancelled)
+	return c != nil && c.Status == metav1.ConditionFalse && c.ObservedGeneration == sub.Generation
+}
+
+// cancel ends a subscription whose spec says so, if the API server took that
+// request while the window was open, however long ago. It reports whether the
+// subscription is cancelled. Since this cannot be undone, it reads everything
+// from the API server again.
+func (r *SoftwareSubscriptionReconciler) cancel(ctx context.Context, sub *v1alpha1.SoftwareSubscription, held []v1alpha1.LicenseKey, now time.Time) (bool, error) {
+	if !sub.Spec.Cancelled {
+		meta.RemoveStatusCondition(&sub.Status.Conditions, v1alpha1.ConditionCancelled)
+		return false, nil
+	}
+	if refused(sub) {
+		return false, nil
+	}
+	if hasEnded(sub) && len(held) == 0 {
+		return true, nil // nothing had been issued
+	}
+	live, err := r.reread(ctx, sub)
+	if err != nil {
+		return false, err
+	}
+	if held, err = r.Ledger.HeldLive(ctx, live); err != nil {
+		return false, err
+	}
+	at := takenAt(live, now, "spec", "cancelled")
+	if len(held) == 0 {
+		describeNothingIssued(sub, at, now)
+		return true, nil
+	}
+	c, err := contract(held[0].Spec.Purchase)
+	if err != nil {
+		return false, err
+	}
+	period, _ := c.Follow(recorded(sub), ptr.Deref(live.Spec.AutoRenew, true), at)
+	if w := c.CancelAt(period, at); !w.Open {
+		setCondition(sub, now, v1alpha1.ConditionCancelled, metav1.ConditionFalse, v1alpha1.ReasonWindowClosed,
+			fmt.Sprintf("cancelled at %s, but the window closed at %s. The subscription goes on: set spec.cancelled back to false", stamp(at), stamp(w.Until)))
+		return false, nil
+	}
+	return true, r.end(ctx, sub, held, v1alpha1.LicenseKeyRevoked, metav1.NewTime(at), now)
+}
+
+// expire ends a subscription whose term is over and does not renew. It reports
+// whether it did.
+func (r *SoftwareSubscriptionReconciler) expire(ctx context.Context, sub *v1alpha1.SoftwareSubscription, held []v1alpha1.LicenseKey, now time.Time) (bool, error) {
+	if len(held) == 0 {
+		return false, nil
+	}
+	c, err := contract(held[0].Spec.Purchase)
+	if err != nil {
+		return false, err
+	}
+	if _, expired := c.Follow(recorded(sub), ptr.Deref(sub.Spec.AutoRenew, true), now); expired.IsZero() {
+		return false, nil
+	}
+	live, err := r.reread(ctx, sub)
+	if err != nil {
+		return false, err
+	}
+	_, expired := c.Follow(recorded(sub), ptr.Deref(live.Spec.AutoRenew, true), now)
+	if expired.IsZero() {
+		return false, nil
+	}
+	return true, r.end(ctx, sub, held, v1alpha1.LicenseKeyRetired, metav1.NewTime(expired), now)
+}
+
+// reread reads a subscription from the API server. What is done next cannot be
+// undone, so the cache must not be behind.
+func (r *SoftwareSubscriptionReconciler) reread(ctx context.Context, sub *v1alpha1.SoftwareSubscription) (*v1alpha1.SoftwareSubscription, error) {
+	live := &v1alpha1.SoftwareSubscription{}
+	if err := r.Live.Get(ctx, client.ObjectKeyFromObject(sub), live); err != nil {
+		return nil, fmt.Errorf("reading the subscription again: %w", err)
+	}
+	if live.UID != sub.UID || live.Generation != sub.Generation {
+		return nil, waiting(v1alpha1.ReasonStale, "the subscription has just been changed")
+	}
+	return live, nil
+}
+
+// end revokes or retires the keys in the ledger, then deletes their Secret,
+// then tells. The first of these is what makes it final.
+func (r *SoftwareSubscriptionReconciler) end(ctx context.Context, sub *v1alpha1.SoftwareSubscription, held []v1alpha1.LicenseKey, state v1alpha1.LicenseKeyState, at metav1.Time, now time.Time) error {
+	purchase := held[0].Spec.Purchase
+	for i := range held {
+		if err := r.Ledger.End(ctx, &held[i], state, at); err != nil {
+			return err
+		}
+	}
+	if !hasEnded(sub) {
+		if err := r.deleteSecret(ctx, sub, held); err != nil {
+			return err
+		}
+	}
+	return describeEnd(sub, purchase, state, at, now)
+}
+
+// deleteSecret deletes the Secret if it holds one of the given keys, and that
+// very object only.
+func (r *SoftwareSubscriptionReconciler) deleteSecret(ctx context.Context, sub *v1alpha1.SoftwareSubscription, held []v1alpha1.LicenseKey) error {
+	var secret corev1.Secret
+	err := r.Live.Get(ctx, client.ObjectKey{Namespace: sub.Namespace, Name: sub.KeySecretName()}, &secret)
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("reading Secret %s: %w", sub.KeySecretName(), err)
+	}
+	ours := slices.ContainsFunc(held, func(k v1alpha1.LicenseKey) bool {
+		return keys.Fingerprint(string(secret.Data[k.Spec.Purchase.KeyEntry(k.Spec.Slot)])) == k.Spec.Fingerprint
+	})
+	if !ours {
+		return nil
+	}
+	err = r.Delete(ctx, &secret, client.Preconditions{UID: &secret.UID, ResourceVersion: &secret.ResourceVersion})
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("deleting Secret %s: %w", secret.Name, err)
+	}
+	return nil
+}

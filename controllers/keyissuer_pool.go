@@ -1,0 +1,202 @@
+package controllers
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/license-operator/license-operator/api/v1alpha1"
+	"github.com/license-operator/license-operator/internal/keys"
+)
+
+// loadedPool is a pool and what it was loaded from.
+type loadedPool struct {
+	*keys.Pool
+	version  string // of the Secrets and the format
+	secrets  int
+	rejected []keys.Rejection
+}
+
+// poolCache remembers the pools by issuer, so that a pool is read again only
+// when one of its Secrets changes. Reconciles of different issuers may run at
+// once.
+type poolCache struct {
+	mu     sync.Mutex
+	byName map[string]*loadedPool
+}
+
+func (c *poolCache) get(issuer string) *loadedPool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.byName[issuer]
+}
+
+func (c *poolCache) put(issuer string, p *loadedPool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.byName == nil {
+		c.byName = map[string]*loadedPool{}
+	}
+	c.byName[issuer] = p
+}
+
+func (c *poolCache) drop(issuer string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.byName, issuer)
+}
+
+// stock loads the pool of an issuer, makes it available, and tells how it is.
+func (r *KeyIssuerReconciler) stock(ctx context.Context, issuer *v1alpha1.KeyIssuer, entries []v1alpha1.LicenseKey, now time.Time) error {
+	pool, err := r.load(ctx, issuer, entries)
+	if err != nil {
+		return err
+	}
+	total, free := pool.Size()
+	counts := issuer.Status.Keys
+	counts.Total, counts.Available = int64(total), ptr.To(int64(free))
+	r.describePool(issuer, pool, free, now)
+
+	if i := slices.IndexFunc(pool.rejected, func(l keys.Rejection) bool { return l.Line == 0 }); i >= 0 {
+		return stalled(v1alpha1.ReasonPoolUnreadable, "Secret %s, entry %s: %s. Keys from the rest of the pool are issued all the same",
+			pool.rejected[i].Secret, pool.rejected[i].Entry, pool.rejected[i].Reason)
+	}
+	if free == 0 {
+		selector := metav1.FormatLabelSelector(&issuer.Spec.Pool.SecretSelector)
+		return waiting(v1alpha1.ReasonPoolEmpty, "no key is left of %d: add keys, one a line, to a Secret in namespace %s with %s", total, r.Namespace, selector)
+	}
+	setCondition(issuer, now, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonKeysAvailable, fmt.Sprintf("keys from %d Secret(s)", pool.secrets))
+	return nil
+}
+
+func (r *KeyIssuerReconciler) describePool(issuer *v1alpha1.KeyIssuer, pool *loadedPool, free int, now time.Time) {
+	st := &issuer.Status
+	st.Rejected = nil
+	for _, l := range pool.rejected[:min(len(pool.rejected), v1alpha1.MaxRejectedLines)] {
+		st.Rejected = append(st.Rejected, v1alpha1.RejectedLine{Secret: l.Secret, Entry: l.Entry, Line: int64(l.Line), Reason: l.Reason})
+	}
+	if n := len(pool.rejected); n > 0 {
+		setCondition(issuer, now, v1alpha1.ConditionKeysAccepted, metav1.ConditionFalse, v1alpha1.ReasonLinesRejected,
+			fmt.Sprintf("%d place(s) hold no usable key: status.rejected lists the first ones", n))
+	} else {
+		setCondition(issuer, now, v1alpha1.ConditionKeysAccepted, metav1.ConditionTrue, v1alpha1.ReasonAllAccepted, "")
+	}
+	if low := issuer.Spec.Pool.LowWatermark; free < int(low) {
+		setCondition(issuer, now, v1alpha1.ConditionLowKeys, metav1.ConditionTrue, v1alpha1.ReasonBelowWatermark,
+			fmt.Sprintf("fewer than %d keys are left: top up the pool", low))
+	} else {
+		setCondition(issuer, now, v1alpha1.ConditionLowKeys, metav1.ConditionFalse, v1alpha1.ReasonSufficient, "")
+	}
+}
+
+// load returns the pool of an issuer as its Secrets are now, and puts it into
+// the registry.
+func (r *KeyIssuerReconciler) load(ctx context.Context, issuer *v1alpha1.KeyIssuer, entries []v1alpha1.LicenseKey) (*loadedPool, error) {
+	spec := issuer.Spec.Pool
+	format, err := keys.CompileFormat(string(spec.Format), spec.Pattern)
+	if err != nil {
+		return nil, stalled(v1alpha1.ReasonInvalidPattern, "spec.pool: %v", err)
+	}
+	secrets, err := r.poolSecrets(ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+	version := poolVersion(spec, secrets)
+	pool := r.pools.get(issuer.Name)
+	first := pool == nil
+	if first {
+		pool = &loadedPool{Pool: keys.NewPool()}
+	}
+	for i := range entries {
+		pool.MarkTaken(entries[i].Spec.Fingerprint)
+	}
+	if pool.version != version {
+		stock, rejected := parse(secrets, format)
+		pool.Load(stock)
+		pool.version, pool.secrets, pool.rejected = version, len(secrets), rejected
+	}
+	if first {
+		// Those who waited before a restart are first in the queue again.
+		if err := r.queue(ctx, issuer.Name, pool.Pool); err != nil {
+			return nil, err
+		}
+		r.pools.put(issuer.Name, pool)
+		r.Keys.Set(issuer.Name, pool.Pool)
+	}
+	return pool, nil
+}
+
+// poolSecrets returns the Secrets of a pool by name. What the operator itself
+// made, such as a signing key, is never a pool.
+func (r *KeyIssuerReconciler) poolSecrets(ctx context.Context, spec *v1alpha1.KeyPool) ([]corev1.Secret, error) {
+	selector, err := metav1.LabelSelectorAsSelector(&spec.SecretSelector)
+	if err != nil {
+		return nil, stalled(v1alpha1.ReasonInvalidSelector, "spec.pool.secretSelector: %v", err)
+	}
+	var list corev1.SecretList
+	err = r.Stock.List(ctx, &list, client.InNamespace(r.Namespace), client.MatchingLabelsSelector{Selector: selector}, client.UnsafeDisableDeepCopy)
+	if err != nil {
+		return nil, fmt.Errorf("reading the Secrets of the pool: %w", err)
+	}
+	secrets := slices.DeleteFunc(list.Items, func(s corev1.Secret) bool {
+		return s.Labels[v1alpha1.LabelManagedBy] == v1alpha1.ManagedByOperator || !s.DeletionTimestamp.IsZero()
+	})
+	slices.SortFunc(secrets, func(a, b corev1.Secret) int { return cmp.Compare(a.Name, b.Name) })
+	return secrets, nil
+}
+
+func poolVersion(spec *v1alpha1.KeyPool, secrets []corev1.Secret) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%q %q", spec.Format, spec.Pattern)
+	for i := range secrets {
+		fmt.Fprintf(&b, " %s/%s", secrets[i].UID, secrets[i].ResourceVersion)
+	}
+	return b.String()
+}
+
+func parse(secrets []corev1.Secret, format *regexp.Regexp) ([]string, []keys.Rejection) {
+	var entries []keys.Entry
+	for i := range secrets {
+		for _, name := range slices.Sorted(maps.Keys(secrets[i].Data)) {
+			entries = append(entries, keys.Entry{Secret: secrets[i].Name, Name: name, Data: secrets[i].Data[name]})
+		}
+	}
+	return keys.Parse(entries, format)
+}
+
+// queue puts the subscriptions that wait for this issuer into the pool's queue.
+func (r *KeyIssuerReconciler) queue(ctx context.Context, issuer string, pool *keys.Pool) error {
+	var products v1alpha1.ProductList
+	err := r.List(ctx, &products, client.MatchingFields{indexProductIssuer: issuer})
+	for _, p := range products.Items {
+		var subs v1alpha1.SoftwareSubscriptionList
+		err = errors.Join(err, r.List(ctx, &subs, client.MatchingFields{indexUnsettled: p.Name}))
+		for i := range subs.Items {
+			sub := &subs.Items[i]
+			purchase := v1alpha1.Purchase{Quantity: sub.Spec.Quantity, KeysPer: p.Spec.Software.Keys.Per}
+			if reasonOf(sub, v1alpha1.ConditionReconciling) != v1alpha1.ReasonPoolEmpty {
+				continue
+			}
+			pool.Wait(keys.Claim{
+				Customer: sub.Namespace, Subscription: sub.Name, Since: sub.CreationTimestamp.Time,
+				Slots: make([]int32, purchase.Keys()),
+			})
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("reading who waits for keys: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,91 @@
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/license-operator/license-operator/api/v1alpha1"
+)
+
+// +kubebuilder:rbac:groups=license-operator.io,resources=products/status,verbs=patch
+
+// indexProductIssuer finds the Products of a KeyIssuer. It has the name of the
+// selectable field, so that the API server knows it too.
+const indexProductIssuer = "spec.software.keys.issuerRef.name"
+
+// ProductReconciler tells whether a Product can be sold.
+type ProductReconciler struct {
+	client.Client
+	Clock clock.PassiveClock
+}
+
+// Reconcile checks that the KeyIssuer exists.
+func (r *ProductReconciler) Reconcile(ctx context.Context, p *v1alpha1.Product) (ctrl.Result, error) {
+	before := p.DeepCopy()
+	now := r.Clock.Now().UTC().Truncate(time.Second)
+
+	err := r.check(ctx, p)
+	if err == nil {
+		setCondition(p, now, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonSellable, "keys come from KeyIssuer "+p.Spec.Software.Keys.IssuerRef.Name)
+	}
+	summarize(p, now, err, false)
+	if perr := patchStatus(ctx, r.Client, before, p); perr != nil {
+		return ctrl.Result{}, errors.Join(err, perr)
+	}
+	return requeue(time.Time{}, now, err)
+}
+
+func (r *ProductReconciler) check(ctx context.Context, p *v1alpha1.Product) error {
+	issuer := p.Spec.Software.Keys.IssuerRef.Name
+	err := r.Get(ctx, client.ObjectKey{Name: issuer}, &v1alpha1.KeyIssuer{})
+	if apierrors.IsNotFound(err) {
+		return stalled(v1alpha1.ReasonIssuerNotFound, "KeyIssuer %s does not exist: create it, or name another one in spec.software.keys.issuerRef", issuer)
+	}
+	if err != nil {
+		return fmt.Errorf("reading KeyIssuer %s: %w", issuer, err)
+	}
+	return nil
+}
+
+// SetupWithManager registers the reconciler and what wakes it.
+func (r *ProductReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error {
+	err := mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.Product{}, indexProductIssuer, func(o client.Object) []string {
+		return []string{o.(*v1alpha1.Product).Spec.Software.Keys.IssuerRef.Name}
+	})
+	if err != nil {
+		return fmt.Errorf("indexing products by issuer: %w", err)
+	}
+	comesOrGoes := predicate.Funcs{UpdateFunc: func(event.UpdateEvent) bool { return false }}
+	return ctrl.NewControllerManagedBy(mgr).
+		For(&v1alpha1.Product{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1alpha1.KeyIssuer{}, handler.EnqueueRequestsFromMapFunc(r.ofIssuer), builder.WithPredicates(comesOrGoes)).
+		WithOptions(controller.Options{ReconciliationTimeout: passTimeout, RateLimiter: backoff()}).
+		Complete(reconcile.AsReconciler(mgr.GetClient(), r))
+}
+
+func (r *ProductReconciler) ofIssuer(ctx context.Context, issuer client.Object) []reconcile.Request {
+	var products v1alpha1.ProductList
+	if err := r.List(ctx, &products, client.MatchingFields{indexProductIssuer: issuer.GetName()}); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "listing the products of an issuer", "issuer", issuer.GetName())
+		return nil // a stalled product looks again by itself
+	}
+	var all []reconcile.Request
+	for i := range products.Items {
+		all = append(all, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&products.Items[i])})
+	}
+	return all
+}

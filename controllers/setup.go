@@ -1,0 +1,82 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/license-operator/license-operator/api/v1alpha1"
+	"github.com/license-operator/license-operator/internal/keys"
+	"github.com/license-operator/license-operator/internal/ledger"
+)
+
+// Setup gives each kind its reconciler. They share the ledger and the registry
+// of key sources. The manager's cache must have been made with CacheOptions.
+// namespace is the operator's own; workers is how many subscriptions are
+// worked on at a time.
+func Setup(ctx context.Context, mgr ctrl.Manager, namespace string, workers int) error {
+	// The Secrets of the operator's namespace have a cache of their own,
+	// because there, and only there, their content is needed.
+	stock, err := cache.New(mgr.GetConfig(), cache.Options{
+		Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(),
+		DefaultNamespaces: map[string]cache.Config{namespace: {}},
+		DefaultTransform:  cache.TransformStripManagedFields(),
+	})
+	if err != nil {
+		return fmt.Errorf("making the cache of the operator's namespace: %w", err)
+	}
+	if err := mgr.Add(stock); err != nil {
+		return fmt.Errorf("adding the cache of the operator's namespace: %w", err)
+	}
+	if err := ledger.Register(ctx, mgr.GetFieldIndexer()); err != nil {
+		return err
+	}
+	book := &ledger.Ledger{Client: mgr.GetClient(), Live: mgr.GetAPIReader()}
+	registry := keys.NewRegistry()
+
+	products := &ProductReconciler{Client: mgr.GetClient(), Clock: clock.RealClock{}}
+	if err := products.SetupWithManager(ctx, mgr); err != nil {
+		return fmt.Errorf("setting up Products: %w", err)
+	}
+	issuers := &KeyIssuerReconciler{
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Stock: stock, Namespace: namespace,
+		Clock: clock.RealClock{}, Ledger: book, Keys: registry,
+	}
+	if err := issuers.SetupWithManager(mgr, stock); err != nil {
+		return fmt.Errorf("setting up KeyIssuers: %w", err)
+	}
+	subscriptions := &SoftwareSubscriptionReconciler{
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(),
+		Clock: clock.RealClock{}, Ledger: book, Keys: registry, Workers: workers,
+	}
+	if err := subscriptions.SetupWithManager(ctx, mgr); err != nil {
+		return fmt.Errorf("setting up SoftwareSubscriptions: %w", err)
+	}
+	return nil
+}
+
+// CacheOptions keeps memory small and content out of it: of all the Secrets in
+// customers' namespaces only our own are kept, and of those only fingerprints.
+// namespaces are the customers to serve; none means all.
+func CacheOptions(namespaces []string) cache.Options {
+	opts := cache.Options{
+		DefaultTransform: cache.TransformStripManagedFields(),
+		ByObject: map[client.Object]cache.ByObject{&corev1.Secret{}: {
+			Label:     labels.SelectorFromSet(labels.Set{v1alpha1.LabelManagedBy: v1alpha1.ManagedByOperator}),
+			Transform: FingerprintSecret,
+		}},
+	}
+	for _, ns := range namespaces {
+		if opts.DefaultNamespaces == nil {
+			opts.DefaultNamespaces = map[string]cache.Config{}
+		}
+		opts.DefaultNamespaces[ns] = cache.Config{}
+	}
+	return opts
+}

@@ -1,0 +1,89 @@
+package controllers
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/license-operator/license-operator/api/v1alpha1"
+	"github.com/license-operator/license-operator/internal/keys"
+	"github.com/license-operator/license-operator/internal/ledger"
+)
+
+// +kubebuilder:rbac:groups=license-operator.io,resources=softwaresubscriptions,verbs=get;list;watch
+// +kubebuilder:rbac:groups=license-operator.io,resources=softwaresubscriptions/status,verbs=patch
+// +kubebuilder:rbac:groups=license-operator.io,resources=products;keyissuers,verbs=get;list;watch
+// +kubebuilder:rbac:groups=license-operator.io,resources=licensekeys,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;delete
+
+// SoftwareSubscriptionReconciler issues the keys of a SoftwareSubscription,
+// follows its term and its cancellation window, and ends it.
+type SoftwareSubscriptionReconciler struct {
+	// Client reads from the manager's cache, in which Secrets hold fingerprints
+	// in place of keys (see FingerprintSecret).
+	client.Client
+	// Live reads from the API server.
+	Live   client.Reader
+	Clock  clock.PassiveClock
+	Ledger *ledger.Ledger
+	Keys   *keys.Registry
+	// Workers is how many subscriptions are worked on at a time; 0 means one.
+	Workers int
+}
+
+// Reconcile reads the clock once, lets reconcile change only the status in
+// memory, and writes that status once.
+func (r *SoftwareSubscriptionReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	sub := &v1alpha1.SoftwareSubscription{}
+	if err := r.Get(ctx, req.NamespacedName, sub); err != nil || !sub.DeletionTimestamp.IsZero() {
+		r.Keys.Forget(req.Namespace, req.Name)
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	before := sub.DeepCopy()
+	now := r.Clock.Now().UTC().Truncate(time.Second) // the precision of metav1.Time
+
+	next, err := r.reconcile(ctx, sub, now)
+	if b := new(blocked); !errors.As(err, &b) || b.reason != v1alpha1.ReasonPoolEmpty {
+		r.Keys.Forget(req.Namespace, req.Name)
+	}
+	tell(sub, now, err)
+	if perr := patchStatus(ctx, r.Client, before, sub); perr != nil {
+		return ctrl.Result{}, errors.Join(err, perr)
+	}
+	return requeue(next, now, err)
+}
+
+// reconcile takes a subscription one step through its life. What the ledger
+// says counts, not what status says.
+func (r *SoftwareSubscriptionReconciler) reconcile(ctx context.Context, sub *v1alpha1.SoftwareSubscription, now time.Time) (next time.Time, err error) {
+	held, err := r.Ledger.Held(ctx, sub)
+	if err != nil {
+		return time.Time{}, err
+	}
+	if state, at, ok := ended(held); ok {
+		return time.Time{}, r.end(ctx, sub, held, state, at, now)
+	}
+	if cancelled, err := r.cancel(ctx, sub, held, now); cancelled || err != nil {
+		return time.Time{}, err
+	}
+	if expired, err := r.expire(ctx, sub, held, now); expired || err != nil {
+		return time.Time{}, err
+	}
+	product, wanted := r.wanted(ctx, sub)
+	if wanted != nil && len(held) == 0 {
+		return time.Time{}, wanted // nothing is spent on what cannot be had
+	}
+	held, err = r.issue(ctx, sub, product, held, now)
+	if len(held) == 0 {
+		return time.Time{}, err
+	}
+	next, derr := describe(sub, held[0].Spec.Purchase, err == nil, now)
+	if err == nil {
+		err = wanted // the key was bought and is delivered all the same
+	}
+	return next, errors.Join(derr, err)
+}

@@ -1,0 +1,153 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/client-go/util/workqueue"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/license-operator/license-operator/api/v1alpha1"
+	"github.com/license-operator/license-operator/internal/keys"
+)
+
+// Names of the indexes of SoftwareSubscriptions.
+const (
+	indexSecret    = "keySecret"        // the Secret that the keys are delivered in
+	indexUnsettled = "unsettledProduct" // the Product, of those that wait or are stalled
+)
+
+var subscriptionIndexes = map[string]client.IndexerFunc{
+	indexSecret: func(o client.Object) []string {
+		return []string{o.(*v1alpha1.SoftwareSubscription).KeySecretName()}
+	},
+	indexUnsettled: func(o client.Object) []string {
+		sub := o.(*v1alpha1.SoftwareSubscription)
+		blocked := reasonOf(sub, v1alpha1.ConditionReconciling)+reasonOf(sub, v1alpha1.ConditionStalled) != ""
+		if sub.Status.State == v1alpha1.StatePending || blocked {
+			return []string{sub.Spec.ProductRef.Name}
+		}
+		return nil
+	},
+}
+
+// SetupWithManager registers the reconciler and what wakes it.
+func (r *SoftwareSubscriptionReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error {
+	for name, index := range subscriptionIndexes {
+		if err := mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.SoftwareSubscription{}, name, index); err != nil {
+			return fmt.Errorf("indexing subscriptions by %s: %w", name, err)
+		}
+	}
+	return ctrl.NewControllerManagedBy(mgr).
+		For(&v1alpha1.SoftwareSubscription{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.ofSecret), builder.WithPredicates(secretLost)).
+		Watches(&v1alpha1.Product{}, handler.EnqueueRequestsFromMapFunc(r.ofProduct), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1alpha1.KeyIssuer{}, handler.EnqueueRequestsFromMapFunc(r.ofIssuer), builder.WithPredicates(moreKeys)).
+		WithOptions(controller.Options{
+			MaxConcurrentReconciles: r.Workers,
+			ReconciliationTimeout:   passTimeout,
+			RateLimiter:             backoff(),
+		}).
+		Complete(r)
+}
+
+// backoff repeats failures soon at first, then every minute, so that after an
+// outage nobody waits longer than that.
+func backoff() workqueue.TypedRateLimiter[reconcile.Request] {
+	return workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](50*time.Millisecond, time.Minute)
+}
+
+// secretLost lets through the events that can mean that a delivered key is
+// gone. The creation of a Secret is our own doing.
+var secretLost = predicate.Funcs{
+	CreateFunc: func(event.CreateEvent) bool { return false },
+	UpdateFunc: func(e event.UpdateEvent) bool {
+		before, after := e.ObjectOld.(*corev1.Secret), e.ObjectNew.(*corev1.Secret)
+		return !maps.EqualFunc(before.Data, after.Data, slices.Equal)
+	},
+	GenericFunc: func(event.GenericEvent) bool { return false },
+}
+
+// moreKeys lets through the events after which an issuer may serve somebody
+// whom it could not serve before.
+var moreKeys = predicate.Funcs{
+	UpdateFunc: func(e event.UpdateEvent) bool {
+		before, after := e.ObjectOld.(*v1alpha1.KeyIssuer), e.ObjectNew.(*v1alpha1.KeyIssuer)
+		return available(after) > available(before) || !isReady(before) && isReady(after)
+	},
+	DeleteFunc:  func(event.DeleteEvent) bool { return false },
+	GenericFunc: func(event.GenericEvent) bool { return false },
+}
+
+func available(i *v1alpha1.KeyIssuer) int64 {
+	if i.Status.Keys == nil || i.Status.Keys.Available == nil {
+		return 0
+	}
+	return *i.Status.Keys.Available
+}
+
+func isReady(i *v1alpha1.KeyIssuer) bool {
+	return meta.IsStatusConditionTrue(i.Status.Conditions, v1alpha1.ConditionReady)
+}
+
+func (r *SoftwareSubscriptionReconciler) ofSecret(ctx context.Context, secret client.Object) []reconcile.Request {
+	return r.requests(ctx, client.InNamespace(secret.GetNamespace()), client.MatchingFields{indexSecret: secret.GetName()})
+}
+
+func (r *SoftwareSubscriptionReconciler) ofProduct(ctx context.Context, product client.Object) []reconcile.Request {
+	return r.requests(ctx, client.MatchingFields{indexUnsettled: product.GetName()})
+}
+
+func (r *SoftwareSubscriptionReconciler) ofIssuer(ctx context.Context, issuer client.Object) []reconcile.Request {
+	var products v1alpha1.ProductList
+	if err := r.List(ctx, &products, client.MatchingFields{indexProductIssuer: issuer.GetName()}); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "listing the products of an issuer", "issuer", issuer.GetName())
+		return nil // those who wait look again by themselves
+	}
+	var all []reconcile.Request
+	for _, p := range products.Items {
+		all = append(all, r.ofProduct(ctx, &p)...)
+	}
+	return all
+}
+
+func (r *SoftwareSubscriptionReconciler) requests(ctx context.Context, which ...client.ListOption) []reconcile.Request {
+	var subs v1alpha1.SoftwareSubscriptionList
+	if err := r.List(ctx, &subs, append(which, client.UnsafeDisableDeepCopy)...); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "listing subscriptions to wake")
+		return nil // those who wait look again by themselves
+	}
+	all := make([]reconcile.Request, 0, len(subs.Items))
+	for i := range subs.Items {
+		all = append(all, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&subs.Items[i])})
+	}
+	return all
+}
+
+// FingerprintSecret is a cache transform that keeps of a Secret only what
+// tells whether it holds the right keys: a fingerprint in place of each value.
+// So the operator's memory holds no delivered key, and little of anything.
+func FingerprintSecret(o any) (any, error) {
+	secret, ok := o.(*corev1.Secret)
+	if !ok {
+		return o, nil // a tombstone
+	}
+	small := &corev1.Secret{ObjectMeta: secret.ObjectMeta, Data: make(map[string][]byte, len(secret.Data))}
+	small.ManagedFields, small.Annotations = nil, nil
+	for entry, value := range secret.Data {
+		small.Data[entry] = []byte(keys.Fingerprint(string(value)))
+	}
+	return small, nil
+}

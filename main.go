@@ -1,0 +1,157 @@
+// license-operator manages software licences as Kubernetes objects: it issues
+// keys, keeps deadlines and tells the truth in status.
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"flag"
+	"fmt"
+	"net/http"
+	"os"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/license-operator/license-operator/api/v1alpha1"
+	"github.com/license-operator/license-operator/controllers"
+)
+
+// version is set by the linker; a plain go build tells the module's version.
+var version string
+
+type options struct {
+	namespace, serve, namespaces string
+	metricsListen, healthListen  string
+	leaderElect                  bool
+	workers                      int
+}
+
+func main() {
+	var o options
+	flag.StringVar(&o.namespace, "namespace", "", "the operator's own namespace, where key pools and signing keys are (default: the namespace of its pod, else license-operator-system)")
+	flag.StringVar(&o.serve, "serve", "controllers", "what to run; this version has: controllers")
+	flag.StringVar(&o.namespaces, "namespaces", "", "customers' namespaces to serve, comma-separated (default: all)")
+	flag.StringVar(&o.metricsListen, "metrics-listen", "127.0.0.1:8443", "address of the metrics, served over TLS to callers that may get /metrics; 0 turns them off")
+	flag.StringVar(&o.healthListen, "health-listen", "127.0.0.1:8081", "address of /healthz and /readyz; 0 turns them off")
+	flag.BoolVar(&o.leaderElect, "leader-elect", false, "run only while holding the Lease license-operator in the operator's namespace")
+	flag.IntVar(&o.workers, "workers", 32, "how many subscriptions to work on at a time")
+	showVersion := flag.Bool("version", false, "print the version and exit")
+	logging := zap.Options{}
+	logging.BindFlags(flag.CommandLine)
+	flag.Parse()
+
+	if *showVersion {
+		fmt.Println("license-operator", versionString())
+		return
+	}
+	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&logging)))
+	if err := run(ctrl.SetupSignalHandler(), o); err != nil {
+		ctrl.Log.Error(err, "the operator stops")
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, o options) error {
+	if o.serve != "controllers" {
+		return fmt.Errorf("--serve=%s: this version can serve controllers only", o.serve)
+	}
+	if flag.NArg() > 0 {
+		return fmt.Errorf("unexpected argument %q: everything is set with flags, see --help", flag.Arg(0))
+	}
+	if o.workers < 1 {
+		return fmt.Errorf("--workers=%d: at least one is needed", o.workers)
+	}
+	if o.namespace == "" {
+		o.namespace = ownNamespace()
+	}
+	cfg, err := ctrl.GetConfig()
+	if err != nil {
+		return fmt.Errorf("finding the cluster: %w", err)
+	}
+	cfg.QPS = -1 // the API server's own fairness does better than a limit here
+	cfg.UserAgent = "license-operator/" + versionString()
+
+	scheme := runtime.NewScheme()
+	if err := clientgoscheme.AddToScheme(scheme); err != nil {
+		return err
+	}
+	if err := v1alpha1.AddToScheme(scheme); err != nil {
+		return err
+	}
+	mgr, err := ctrl.NewManager(cfg, ctrl.Options{
+		Scheme:                        scheme,
+		Cache:                         controllers.CacheOptions(strings.FieldsFunc(o.namespaces, func(r rune) bool { return r == ',' })),
+		Metrics:                       metricsOptions(o.metricsListen),
+		HealthProbeBindAddress:        o.healthListen,
+		LeaderElection:                o.leaderElect,
+		LeaderElectionID:              "license-operator",
+		LeaderElectionNamespace:       o.namespace,
+		LeaderElectionReleaseOnCancel: true, // nothing runs on after Start has returned
+		GracefulShutdownTimeout:       new(20 * time.Second),
+	})
+	if err != nil {
+		return fmt.Errorf("making the manager: %w", err)
+	}
+	if err := controllers.Setup(ctx, mgr, o.namespace, o.workers); err != nil {
+		return err
+	}
+	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
+		return err
+	}
+	if err := mgr.AddReadyzCheck("caches", cachesSynced(mgr)); err != nil {
+		return err
+	}
+	ctrl.Log.Info("starting", "version", versionString(), "namespace", o.namespace)
+	return mgr.Start(ctx)
+}
+
+func metricsOptions(listen string) metricsserver.Options {
+	return metricsserver.Options{
+		BindAddress: listen, SecureServing: true,
+		FilterProvider: filters.WithAuthenticationAndAuthorization,
+		// HTTP/2 would let one client reset streams faster than they are cleaned up.
+		TLSOpts: []func(*tls.Config){func(c *tls.Config) { c.NextProtos = []string{"http/1.1"} }},
+	}
+}
+
+// cachesSynced is not ready until the operator has seen the cluster.
+func cachesSynced(mgr ctrl.Manager) healthz.Checker {
+	return func(req *http.Request) error {
+		ctx, cancel := context.WithTimeout(req.Context(), time.Second)
+		defer cancel()
+		if !mgr.GetCache().WaitForCacheSync(ctx) {
+			return errors.New("the caches are not filled yet")
+		}
+		return nil
+	}
+}
+
+// ownNamespace is the namespace of the operator's pod, or the default one when
+// it runs outside of a cluster.
+func ownNamespace() string {
+	const mounted = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
+	if ns, err := os.ReadFile(mounted); err == nil {
+		return strings.TrimSpace(string(ns))
+	}
+	return "license-operator-system"
+}
+
+func versionString() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		return info.Main.Version
+	}
+	return "unknown"
+}
