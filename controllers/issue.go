@@ -146,7 +146,7 @@ func (r *SoftwareSubscriptionReconciler) reserve(ctx context.Context, o order, s
 				}
 				return nil, err
 			case res == nil: // somebody else has it
-				source.MarkTaken(key.Fingerprint)
+				source.SetAside(key)
 				lost = append(lost, claim.Slots[i])
 			default:
 				reserved = append(reserved, *res)

@@ -119,9 +119,11 @@ func (r *KeyIssuerReconciler) load(ctx context.Context, issuer *v1alpha1.KeyIssu
 	if first {
 		pool = &loadedPool{Pool: keys.NewPool()}
 	}
+	held := make([]string, 0, len(entries))
 	for i := range entries {
-		pool.MarkTaken(entries[i].Spec.Fingerprint)
+		held = append(held, entries[i].Spec.Fingerprint)
 	}
+	pool.Sync(held)
 	if pool.version != version {
 		stock, rejected := parse(secrets, format)
 		pool.Load(stock)

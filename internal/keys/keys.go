@@ -4,7 +4,7 @@
 //
 // A Source offers keys that seem to be free. Whether one really is free is
 // decided when the ledger entry named after it is created; a key that turns
-// out to be taken is marked with MarkTaken and another one is drawn.
+// out to be taken is set aside and another one is drawn.
 package keys
 
 import (
@@ -55,8 +55,9 @@ type Source interface {
 	Recover(fingerprint, dataset string) (Draft, error)
 	// Return gives back a key that was drawn but not delivered.
 	Return(Draft)
-	// MarkTaken keeps a key from being offered, because the ledger holds it.
-	MarkTaken(fingerprint string)
+	// SetAside tells that a key that was drawn turned out to be somebody
+	// else's. It is not offered again until the ledger was looked at.
+	SetAside(Draft)
 	// Forget drops a claim that was told to wait.
 	Forget(customer, subscription string)
 }

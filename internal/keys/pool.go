@@ -8,34 +8,66 @@ import (
 
 // Pool offers keys that were bought beforehand, each once, to whoever has
 // waited longest. It is safe for concurrent use.
+//
+// A key is free unless the ledger holds it, somebody has just drawn it, or it
+// was set aside. The ledger is known from a cache that may be late: that is why
+// what was drawn is remembered here until the ledger shows it.
 type Pool struct {
 	mu      sync.Mutex
-	keys    map[string]string   // by fingerprint: all that are in the pool now
-	free    []string            // fingerprints to offer, in order; may hold some that are taken by now
-	taken   map[string]struct{} // fingerprints that are in the ledger or were drawn
+	order   []string          // fingerprints of all keys in the pool, in the order to offer them
+	keys    map[string]string // by fingerprint
+	ledger  map[string]bool
+	drawn   map[string]bool
+	aside   map[string]bool
+	free    []string // what of order can be offered
 	waiting map[owner]Claim
-	nfree   int
 }
 
 type owner struct{ customer, subscription string }
 
 // NewPool returns an empty pool.
 func NewPool() *Pool {
-	return &Pool{keys: map[string]string{}, taken: map[string]struct{}{}, waiting: map[owner]Claim{}}
+	return &Pool{drawn: map[string]bool{}, aside: map[string]bool{}, waiting: map[owner]Claim{}}
 }
 
-// Load replaces the stock of the pool. Keys that are taken stay taken.
+// Load replaces the stock of the pool.
 func (p *Pool) Load(keys []string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.keys = make(map[string]string, len(keys))
-	p.free, p.nfree = make([]string, 0, len(keys)), 0
+	order, byFingerprint := make([]string, 0, len(keys)), make(map[string]string, len(keys))
 	for _, key := range keys {
 		f := Fingerprint(key)
-		p.keys[f] = key
-		if _, taken := p.taken[f]; !taken {
+		order = append(order, f)
+		byFingerprint[f] = key
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.order, p.keys = order, byFingerprint
+	p.recount()
+}
+
+// Sync tells the pool which fingerprints the ledger holds. Keys that were set
+// aside are offered again unless they are among them.
+func (p *Pool) Sync(ledger []string) {
+	held := make(map[string]bool, len(ledger))
+	for _, f := range ledger {
+		held[f] = true
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ledger = held
+	for f := range p.drawn {
+		if held[f] {
+			delete(p.drawn, f)
+		}
+	}
+	clear(p.aside)
+	p.recount()
+}
+
+func (p *Pool) recount() {
+	p.free = make([]string, 0, len(p.order))
+	for _, f := range p.order {
+		if !p.ledger[f] && !p.drawn[f] && !p.aside[f] {
 			p.free = append(p.free, f)
-			p.nfree++
 		}
 	}
 }
@@ -44,7 +76,7 @@ func (p *Pool) Load(keys []string) {
 func (p *Pool) Size() (total, available int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return len(p.keys), p.nfree
+	return len(p.order), len(p.free)
 }
 
 // Draw serves a claim if there are enough keys for it and for every older
@@ -52,28 +84,23 @@ func (p *Pool) Size() (total, available int) {
 func (p *Pool) Draw(c Claim) ([]Draft, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	ahead := len(c.Slots)
+	needed := len(c.Slots)
 	for _, w := range p.waiting {
 		if older(w, c) < 0 {
-			ahead += len(w.Slots)
+			needed += len(w.Slots)
 		}
 	}
-	if ahead > p.nfree {
+	if needed > len(p.free) {
 		p.waiting[owner{c.Customer, c.Subscription}] = c
 		return nil, ErrEmpty
 	}
 	delete(p.waiting, owner{c.Customer, c.Subscription})
 	drafts := make([]Draft, 0, len(c.Slots))
-	for len(drafts) < len(c.Slots) {
-		f := p.free[0]
-		p.free = p.free[1:]
-		if _, taken := p.taken[f]; taken {
-			continue
-		}
-		p.taken[f] = struct{}{}
-		p.nfree--
+	for _, f := range p.free[:len(c.Slots)] {
+		p.drawn[f] = true
 		drafts = append(drafts, Draft{Key: p.keys[f], Fingerprint: f})
 	}
+	p.free = p.free[len(c.Slots):]
 	return drafts, nil
 }
 
@@ -119,29 +146,25 @@ func (p *Pool) Recover(fingerprint, _ string) (Draft, error) {
 	return Draft{Key: key, Fingerprint: fingerprint}, nil
 }
 
-// MarkTaken keeps a key from being offered.
-func (p *Pool) MarkTaken(fingerprint string) {
+// SetAside keeps a key that was drawn from being offered until the next Sync.
+func (p *Pool) SetAside(d Draft) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if _, taken := p.taken[fingerprint]; taken {
-		return
-	}
-	p.taken[fingerprint] = struct{}{}
-	if _, ok := p.keys[fingerprint]; ok {
-		p.nfree--
-	}
+	delete(p.drawn, d.Fingerprint)
+	p.aside[d.Fingerprint] = true
 }
 
-// Return offers a key again, as the next one.
+// Return offers a key that was drawn again, as the next one.
 func (p *Pool) Return(d Draft) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if _, taken := p.taken[d.Fingerprint]; !taken {
+	f := d.Fingerprint
+	if !p.drawn[f] && !p.ledger[f] {
 		return
 	}
-	delete(p.taken, d.Fingerprint)
-	if _, ok := p.keys[d.Fingerprint]; ok {
-		p.free = append([]string{d.Fingerprint}, p.free...)
-		p.nfree++
+	delete(p.drawn, f)
+	delete(p.ledger, f)
+	if _, ok := p.keys[f]; ok {
+		p.free = append([]string{f}, p.free...)
 	}
 }

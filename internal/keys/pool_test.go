@@ -37,11 +37,12 @@ func mustWait(t *testing.T, p *Pool, c Claim) {
 	}
 }
 
+func draft(key string) Draft { return Draft{Key: key, Fingerprint: Fingerprint(key)} }
+
 func TestPoolOffersEachKeyOnce(t *testing.T) {
 	p := NewPool()
+	p.Sync([]string{Fingerprint(keyB)})
 	p.Load([]string{keyA, keyB, keyC})
-	p.MarkTaken(Fingerprint(keyB))
-	p.MarkTaken(Fingerprint(keyB))
 	if total, free := p.Size(); total != 3 || free != 2 {
 		t.Fatalf("%d of %d free", free, total)
 	}
@@ -50,16 +51,34 @@ func TestPoolOffersEachKeyOnce(t *testing.T) {
 	}
 	mustWait(t, p, claim("b", 0, 1))
 
-	// What was drawn stays so when the Secrets are read again.
+	// What was drawn stays so when the Secrets are read again, and while the
+	// ledger, as far as it is known, does not show it yet.
 	p.Load([]string{keyA, keyB, keyC})
+	p.Sync([]string{Fingerprint(keyB)})
 	mustWait(t, p, claim("b", 0, 1))
-	p.Return(Draft{Key: keyC, Fingerprint: Fingerprint(keyC)})
+	p.Return(draft(keyC))
+	p.Return(draft("never drawn"))
 	if got := drawn(t, p, claim("b", 0, 1)); !slices.Equal(got, []string{keyC}) {
 		t.Errorf("got %q, want the one that was given back", got)
 	}
-	p.Return(Draft{Key: "x", Fingerprint: Fingerprint("never drawn")})
-	if _, free := p.Size(); free != 0 {
-		t.Errorf("%d free", free)
+}
+
+func TestPoolFollowsTheLedger(t *testing.T) {
+	p := NewPool()
+	p.Load([]string{keyA, keyB})
+	drawn(t, p, claim("a", 0, 2))
+	p.SetAside(draft(keyB))
+	mustWait(t, p, claim("b", 0, 1))
+	p.Sync([]string{Fingerprint(keyA), Fingerprint(keyB)})
+	mustWait(t, p, claim("b", 0, 1))
+	p.Sync([]string{Fingerprint(keyA)}) // whoever had the other one released it
+	if got := drawn(t, p, claim("b", 0, 1)); !slices.Equal(got, []string{keyB}) {
+		t.Errorf("got %q", got)
+	}
+	p.Sync([]string{Fingerprint(keyA), Fingerprint(keyB)})
+	p.Return(draft(keyB)) // released by ourselves, though the ledger was seen to hold it
+	if got := drawn(t, p, claim("b", 0, 1)); !slices.Equal(got, []string{keyB}) {
+		t.Errorf("got %q", got)
 	}
 }
 

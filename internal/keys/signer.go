@@ -79,10 +79,14 @@ func (s *Signer) sign(dataset string) Draft {
 	return Draft{Key: key, Fingerprint: Fingerprint(key), Dataset: dataset}
 }
 
-// Return, MarkTaken and Forget do nothing: each key is made for one subscription.
-func (s *Signer) Return(Draft)          {}
-func (s *Signer) MarkTaken(string)      {}
-func (s *Signer) Forget(string, string) {}
+// Return does nothing: a key is made for one subscription, and again if need be.
+func (s *Signer) Return(Draft) {}
+
+// SetAside does nothing, for the same reason.
+func (s *Signer) SetAside(Draft) {}
+
+// Forget does nothing: nobody waits.
+func (s *Signer) Forget(customer, subscription string) {}
 
 const pemType = "PRIVATE KEY"
 

@@ -1,0 +1,295 @@
+package controllers
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/license-operator/license-operator/api/v1alpha1"
+	"github.com/license-operator/license-operator/internal/keys"
+)
+
+const fiveByFive = "AAAAA-BBBBB-CCCCC-DDDDD-0000"
+
+func TestPoolIssuer(t *testing.T) {
+	type secret struct{ name, content string }
+	for name, tc := range map[string]struct {
+		secrets    []secret
+		change     func(*v1alpha1.KeyIssuer)
+		conditions string
+		message    string
+		kstatus    status.Status
+		available  int64
+		rejected   string
+	}{
+		"plenty of keys": {
+			secrets:    []secret{{"a", fiveByFive + "1\n" + fiveByFive + "2"}, {"b", fiveByFive + "3"}},
+			conditions: "KeysAccepted=True(AllAccepted) LowKeys=False(Sufficient) Ready=True(KeysAvailable)",
+			message:    "keys from 2 Secret(s)", kstatus: status.CurrentStatus, available: 3,
+		},
+		"below the watermark": {
+			secrets:    []secret{{"a", fiveByFive + "1"}},
+			conditions: "KeysAccepted=True(AllAccepted) LowKeys=True(BelowWatermark) Ready=True(KeysAvailable)",
+			message:    "keys from 1", kstatus: status.CurrentStatus, available: 1,
+		},
+		"nothing there": {
+			conditions: "KeysAccepted=True(AllAccepted) LowKeys=True(BelowWatermark) Ready=False(PoolEmpty) Reconciling=True(PoolEmpty)",
+			message:    "add keys, one a line, to a Secret in namespace license-operator-system with pool=", kstatus: status.InProgressStatus,
+		},
+		"bad lines and duplicates": {
+			secrets:    []secret{{"a", fiveByFive + "1\nnot a key\n" + fiveByFive + "2"}, {"b", fiveByFive + "2\n" + fiveByFive + "3"}},
+			conditions: "KeysAccepted=False(LinesRejected) LowKeys=False(Sufficient) Ready=True(KeysAvailable)",
+			message:    "keys from 2", kstatus: status.CurrentStatus, available: 3,
+			rejected: "a/keys/2: does not have the format of the pool; b/keys/1: duplicate of Secret %s-a, entry keys, line 3",
+		},
+		"binary data": {
+			secrets:    []secret{{"a", fiveByFive + "1\n" + fiveByFive + "2"}, {"b", "\x1f\x8b\x00\xff"}},
+			conditions: "KeysAccepted=False(LinesRejected) LowKeys=False(Sufficient) Ready=False(PoolUnreadable) Stalled=True(PoolUnreadable)",
+			message:    "binary data: write one key per line", kstatus: status.FailedStatus, available: 2,
+			rejected: "b/keys/0: binary data: write one key per line, as text",
+		},
+		"selector that is none": {
+			change: func(i *v1alpha1.KeyIssuer) {
+				i.Spec.Pool.SecretSelector = metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "a", Operator: "Like"}}}
+			},
+			conditions: "Ready=False(InvalidSelector) Stalled=True(InvalidSelector)",
+			message:    `spec.pool.secretSelector: "Like" is not a valid label selector operator`, kstatus: status.FailedStatus,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newShop(t)
+			issuer := &v1alpha1.KeyIssuer{ObjectMeta: metav1.ObjectMeta{Name: s.name}}
+			s.edit(issuer, func() {
+				issuer.Spec.Pool.Format = v1alpha1.KeyFormat5x5
+				if tc.change != nil {
+					tc.change(issuer)
+				}
+			})
+			for _, secret := range tc.secrets {
+				s.topUp(secret.name, secret.content)
+			}
+			if tc.change != nil { // status was written by newShop, before the change
+				issuer.Status = v1alpha1.KeyIssuerStatus{}
+				if err := live.Status().Update(t.Context(), issuer); err != nil {
+					t.Fatal(err)
+				}
+			}
+			issuer = s.lookAtIssuer()
+			if got := conditions(issuer); got != tc.conditions {
+				t.Errorf("conditions %s\nwant       %s", got, tc.conditions)
+			}
+			if k := kstatus(t, issuer); k != tc.kstatus {
+				t.Errorf("kstatus %s, want %s", k, tc.kstatus)
+			}
+			if available(issuer) != tc.available {
+				t.Errorf("%d available, want %d", available(issuer), tc.available)
+			}
+			if ready := readyMessage(issuer); !strings.Contains(ready, tc.message) {
+				t.Errorf("message %q, want %q in it", ready, tc.message)
+			}
+			var rejected []string
+			for _, r := range issuer.Status.Rejected {
+				rejected = append(rejected, fmt.Sprintf("%s/%s/%d: %s", strings.TrimPrefix(r.Secret, s.name+"-"), r.Entry, r.Line, r.Reason))
+			}
+			if want := strings.ReplaceAll(tc.rejected, "%s", s.name); strings.Join(rejected, "; ") != want {
+				t.Errorf("rejected %v\nwant     %s", rejected, want)
+			}
+			s.writes = nil
+			s.lookAtIssuer()
+			if len(s.writes) > 0 {
+				t.Errorf("second pass wrote: %v", s.writes)
+			}
+		})
+	}
+}
+
+func readyMessage(i *v1alpha1.KeyIssuer) string {
+	for _, c := range i.Status.Conditions {
+		if c.Type == v1alpha1.ConditionReady {
+			return c.Message
+		}
+	}
+	return ""
+}
+
+func TestPoolCounts(t *testing.T) {
+	s := newShop(t, "K1", "K2", "K3", "K4")
+	for _, name := range []string{"a", "b"} {
+		s.buy(name)
+		s.pass(name)
+	}
+	s.cancel("b")
+	s.pass("b")
+	want := v1alpha1.KeyCounts{Total: 4, Issued: 1, Revoked: 1}
+	got := s.lookAtIssuer().Status.Keys
+	if *got.Available != 2 || got.Total != want.Total || got.Issued != want.Issued || got.Revoked != want.Revoked {
+		t.Errorf("got %+v, %d available", got, *got.Available)
+	}
+	s.topUp("more", "K5\nK1") // K1 is sold, and stays so
+	if got := s.lookAtIssuer().Status; *got.Keys.Available != 3 || len(got.Rejected) != 1 {
+		t.Errorf("after topping up: %+v, %d available", got, *got.Keys.Available)
+	}
+}
+
+// A hundred thousand keys in several Secrets, as a real stock has.
+func TestLargePool(t *testing.T) {
+	const secrets, each = 5, 20_000
+	s := newShop(t)
+	for i := range secrets {
+		var b strings.Builder
+		for k := range each {
+			fmt.Fprintf(&b, "AAAAA-BBBBB-CCCCC-%05d-%05d\n", i, k)
+		}
+		s.topUp(fmt.Sprint("part-", i), b.String())
+	}
+	if got := s.lookAtIssuer(); available(got) != secrets*each || conditions(got) != "KeysAccepted=True(AllAccepted) LowKeys=False(Sufficient) Ready=True(KeysAvailable)" {
+		t.Errorf("%d available, %s", available(got), conditions(got))
+	}
+	s.buy("sub")
+	s.pass("sub")
+	if got := s.secret("sub-key")["key"]; got != "AAAAA-BBBBB-CCCCC-00000-00000" {
+		t.Errorf("got %q", got)
+	}
+}
+
+// newSigningShop opens a shop that sells signed keys.
+func newSigningShop(t *testing.T) *shop {
+	t.Helper()
+	s := newShop(t)
+	if err := live.Delete(t.Context(), &v1alpha1.KeyIssuer{ObjectMeta: metav1.ObjectMeta{Name: s.name}}); err != nil {
+		t.Fatal(err)
+	}
+	s.create(&v1alpha1.KeyIssuer{ObjectMeta: metav1.ObjectMeta{Name: s.name}, Spec: v1alpha1.KeyIssuerSpec{Signed: &v1alpha1.SignedKeys{SecretName: s.name + "-signing"}}})
+	s.process = s.restart()
+	return s
+}
+
+func TestSigningIssuer(t *testing.T) {
+	s := newSigningShop(t)
+	issuer := s.lookAtIssuer()
+	if conditions(issuer) != "Ready=True(KeysAvailable)" || len(issuer.Status.PublicKey) != 64 || kstatus(t, issuer) != status.CurrentStatus {
+		t.Fatalf("%s, public key %q", conditions(issuer), issuer.Status.PublicKey)
+	}
+	s.writes = nil
+	s.lookAtIssuer()
+	if len(s.writes) > 0 {
+		t.Errorf("second pass wrote: %v", s.writes)
+	}
+	s.buy("sub")
+	s.pass("sub")
+	key := s.secret("sub-key")["key"]
+
+	// The same key again, by another process.
+	if err := live.Delete(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: s.customer, Name: "sub-key"}}); err != nil {
+		t.Fatal(err)
+	}
+	s.process = s.restart()
+	s.lookAtIssuer()
+	s.pass("sub")
+	if again := s.secret("sub-key")["key"]; again != key || len(s.entries()) != 1 {
+		t.Errorf("another key was made, %d entries", len(s.entries()))
+	}
+	issuer = s.lookAtIssuer()
+	if k := issuer.Status.Keys; k.Total != 1 || k.Issued != 1 || k.Available != nil {
+		t.Errorf("counts %+v", k)
+	}
+}
+
+func TestSigningKeyIsNeverReplaced(t *testing.T) {
+	s := newSigningShop(t)
+	public := s.lookAtIssuer().Status.PublicKey
+	s.buy("sub")
+	s.pass("sub")
+	name := client.ObjectKey{Namespace: operatorNamespace, Name: s.name + "-signing"}
+	original := get(t, &corev1.Secret{}, name.Namespace, name.Name)
+	if original.Immutable == nil || !*original.Immutable {
+		t.Error("the Secret can be overwritten by accident")
+	}
+	put := func(data map[string][]byte) {
+		t.Helper()
+		if err := live.Delete(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: name.Namespace, Name: name.Name}}); client.IgnoreNotFound(err) != nil {
+			t.Fatal(err)
+		}
+		if data != nil {
+			s.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: name.Namespace, Name: name.Name}, Data: data})
+		}
+	}
+	other, err := keys.GenerateSigningKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		sentence string
+		data     map[string][]byte
+		want     string
+	}{
+		{"lost", nil, "Ready=False(SigningKeyLost) Stalled=True(SigningKeyLost)"},
+		{"another one", map[string][]byte{signingKeyEntry: other}, "Ready=False(SigningKeyChanged) Stalled=True(SigningKeyChanged)"},
+		{"nonsense", map[string][]byte{signingKeyEntry: []byte("nonsense")}, "Ready=False(SigningKeyInvalid) Stalled=True(SigningKeyInvalid)"},
+		{"no such entry", map[string][]byte{"x": other}, "Ready=False(SigningKeyInvalid) Stalled=True(SigningKeyInvalid)"},
+		{"restored", original.Data, "Ready=True(KeysAvailable)"},
+	} {
+		put(step.data)
+		issuer := s.lookAtIssuer()
+		if got := conditions(issuer); got != step.want || issuer.Status.PublicKey != public {
+			t.Errorf("%s: %s, public key %s", step.sentence, got, issuer.Status.PublicKey)
+		}
+		if ready := s.subs.Keys.Get(s.name) != nil; ready != (step.sentence == "restored") {
+			t.Errorf("%s: can issue: %v", step.sentence, ready)
+		}
+	}
+	// After a restore the issuer has no status: the ledger knows.
+	put(map[string][]byte{signingKeyEntry: other})
+	issuer := get(t, &v1alpha1.KeyIssuer{}, "", s.name)
+	issuer.Status = v1alpha1.KeyIssuerStatus{}
+	if err := live.Status().Update(t.Context(), issuer); err != nil {
+		t.Fatal(err)
+	}
+	if got := conditions(s.lookAtIssuer()); got != "Ready=False(SigningKeyChanged) Stalled=True(SigningKeyChanged)" {
+		t.Errorf("without status: %s", got)
+	}
+}
+
+func TestIssuerThatIsDeletedIssuesNothing(t *testing.T) {
+	s := newShop(t, "K1")
+	if err := live.Delete(t.Context(), &v1alpha1.KeyIssuer{ObjectMeta: metav1.ObjectMeta{Name: s.name}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.issuers.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKey{Name: s.name}}); err != nil {
+		t.Fatal(err)
+	}
+	s.buy("sub")
+	if sub, _ := s.pass("sub"); conditions(sub) != "Ready=False(IssuerNotFound) Stalled=True(IssuerNotFound)" {
+		t.Errorf("conditions %s", conditions(sub))
+	}
+}
+
+func TestProduct(t *testing.T) {
+	s := newShop(t)
+	look := func() *v1alpha1.Product {
+		t.Helper()
+		if _, err := s.products.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKey{Name: s.name}}); err != nil {
+			t.Fatal(err)
+		}
+		return get(t, &v1alpha1.Product{}, "", s.name)
+	}
+	if p := look(); conditions(p) != "Ready=True(Sellable)" || kstatus(t, p) != status.CurrentStatus {
+		t.Errorf("conditions %s", conditions(p))
+	}
+	s.writes = nil
+	look()
+	if len(s.writes) > 0 {
+		t.Errorf("second pass wrote: %v", s.writes)
+	}
+	p := s.product()
+	s.edit(p, func() { p.Spec.Software.Keys.IssuerRef.Name = "nobody" })
+	if p := look(); conditions(p) != "Ready=False(IssuerNotFound) Stalled=True(IssuerNotFound)" || kstatus(t, p) != status.FailedStatus {
+		t.Errorf("conditions %s", conditions(p))
+	}
+}
