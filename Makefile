@@ -14,7 +14,7 @@ help: ## list the targets
 
 .PHONY: build
 build: ## build the operator into bin/
-	CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)" -o bin/license-operator .
+	@CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)" -o bin/license-operator .
 
 .PHONY: controlplane
 controlplane: ## build etcd, kube-apiserver, kube-controller-manager and kubectl into bin/k8s

@@ -119,7 +119,7 @@ func checkDownload(sub *v1alpha1.SoftwareSubscription, p *v1alpha1.Product) erro
 	}
 	var builds []string
 	for _, b := range p.Spec.Software.Versions[i].Builds {
-		if (choice.Language == "" || choice.Language == b.Language) && choice.Architecture == b.Architecture {
+		if (choice.Language == "" || strings.EqualFold(choice.Language, b.Language)) && choice.Architecture == b.Architecture {
 			return nil
 		}
 		builds = append(builds, b.Language+" "+string(b.Architecture))

@@ -73,7 +73,7 @@ func describeEnd(sub *v1alpha1.SoftwareSubscription, purchase v1alpha1.Purchase,
 	credit := money(window.Credit, c.Currency)
 	st.State, st.Term = v1alpha1.StateCancelled, termStatus(period)
 	st.Cancellation = &v1alpha1.CancellationStatus{Until: ptr.To(metav1.NewTime(window.Until)), At: &at, Credit: credit}
-	st.Message = fmt.Sprintf("cancelled at %s, credit %s %s; the key is revoked, uninstall the software", stamp(at.Time), credit.Amount, credit.Currency)
+	st.Message = fmt.Sprintf("cancelled at %s, credit %s %s; key revoked", stamp(at.Time), credit.Amount, credit.Currency)
 	setCondition(sub, now, v1alpha1.ConditionCancelled, metav1.ConditionTrue, v1alpha1.ReasonCancelledInTime, st.Message)
 	setCondition(sub, now, v1alpha1.ConditionKeysIssued, metav1.ConditionFalse, v1alpha1.ReasonRevoked, "")
 	return nil

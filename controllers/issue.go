@@ -39,6 +39,10 @@ type reservation struct {
 	fresh bool // made in this pass, so it was certainly not delivered before
 }
 
+// errTooEarly says that the operator, or the issuer, has only just come up.
+// There is nothing to tell about it: a moment later more is known.
+var errTooEarly = errors.New("the issuer was not looked at yet")
+
 // issue makes sure that the keys of a subscription are reserved in the ledger
 // and delivered in its Secret. It returns the subscription's entries in the
 // ledger. Each step goes by a name that is unique in the API server, so it does
@@ -84,7 +88,8 @@ func (r *SoftwareSubscriptionReconciler) issue(ctx context.Context, sub *v1alpha
 
 // source returns where the keys come from, or why it cannot be used yet.
 func (r *SoftwareSubscriptionReconciler) source(ctx context.Context, issuer string) (keys.Source, error) {
-	if s := r.Keys.Get(issuer); s != nil {
+	s, known := r.Keys.Get(issuer)
+	if s != nil {
 		return s, nil
 	}
 	err := r.Get(ctx, client.ObjectKey{Name: issuer}, &v1alpha1.KeyIssuer{})
@@ -93,6 +98,9 @@ func (r *SoftwareSubscriptionReconciler) source(ctx context.Context, issuer stri
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading KeyIssuer %s: %w", issuer, err)
+	}
+	if !known {
+		return nil, errTooEarly
 	}
 	return nil, waiting(v1alpha1.ReasonIssuerNotReady, "KeyIssuer %s is not ready: see \"kubectl describe keyissuer %s\"", issuer, issuer)
 }
@@ -131,7 +139,7 @@ func (r *SoftwareSubscriptionReconciler) reserve(ctx context.Context, o order, s
 		drafts, err := source.Draw(claim)
 		if errors.Is(err, keys.ErrEmpty) {
 			return nil, waiting(v1alpha1.ReasonPoolEmpty,
-				"waiting for %d key(s): the pool of KeyIssuer %s is used up. Whoever runs the pool: top it up, see \"kubectl get keyissuer %s\"", len(claim.Slots), o.issuer, o.issuer)
+				"waiting for %s: the pool of KeyIssuer %s is used up. Whoever runs it: top it up, as \"kubectl describe keyissuer %s\" says", plural(len(claim.Slots), "key"), o.issuer, o.issuer)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("drawing keys from KeyIssuer %s: %w", o.issuer, err)

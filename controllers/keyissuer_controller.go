@@ -42,6 +42,8 @@ type KeyIssuerReconciler struct {
 	Clock     clock.PassiveClock
 	Ledger    *ledger.Ledger
 	Keys      *keys.Registry
+	// Wake is told the subscriptions that waited and can be served now.
+	Wake chan<- event.GenericEvent
 
 	pools poolCache
 }
@@ -50,7 +52,7 @@ type KeyIssuerReconciler struct {
 func (r *KeyIssuerReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	issuer := &v1alpha1.KeyIssuer{}
 	if err := r.Get(ctx, req.NamespacedName, issuer); err != nil || !issuer.DeletionTimestamp.IsZero() {
-		r.Keys.Set(req.Name, nil)
+		r.Keys.Remove(req.Name)
 		r.pools.drop(req.Name)
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
@@ -58,6 +60,9 @@ func (r *KeyIssuerReconciler) Reconcile(ctx context.Context, req ctrl.Request) (
 	now := r.Clock.Now().UTC().Truncate(time.Second)
 
 	err := r.reconcile(ctx, issuer, now)
+	if _, known := r.Keys.Get(issuer.Name); !known && errors.As(err, new(*blocked)) {
+		r.Keys.Set(issuer.Name, nil)
+	}
 	summarize(issuer, now, err, false)
 	if perr := patchStatus(ctx, r.Client, before, issuer); perr != nil {
 		return ctrl.Result{}, errors.Join(err, perr)
@@ -75,8 +80,10 @@ func (r *KeyIssuerReconciler) reconcile(ctx context.Context, issuer *v1alpha1.Ke
 
 	if issuer.Spec.Signed != nil {
 		signer, err := r.signer(ctx, issuer, entries)
+		if errors.As(err, new(*blocked)) {
+			r.Keys.Set(issuer.Name, nil) // it must not sign on
+		}
 		if err != nil {
-			r.Keys.Set(issuer.Name, nil)
 			return err
 		}
 		r.Keys.Set(issuer.Name, signer)

@@ -31,7 +31,7 @@ func TestPoolIssuer(t *testing.T) {
 		"plenty of keys": {
 			secrets:    []secret{{"a", fiveByFive + "1\n" + fiveByFive + "2"}, {"b", fiveByFive + "3"}},
 			conditions: "KeysAccepted=True(AllAccepted) LowKeys=False(Sufficient) Ready=True(KeysAvailable)",
-			message:    "keys from 2 Secret(s)", kstatus: status.CurrentStatus, available: 3,
+			message:    "keys from 2 Secrets", kstatus: status.CurrentStatus, available: 3,
 		},
 		"below the watermark": {
 			secrets:    []secret{{"a", fiveByFive + "1"}},
@@ -53,6 +53,13 @@ func TestPoolIssuer(t *testing.T) {
 			conditions: "KeysAccepted=False(LinesRejected) LowKeys=False(Sufficient) Ready=False(PoolUnreadable) Stalled=True(PoolUnreadable)",
 			message:    "binary data: write one key per line", kstatus: status.FailedStatus, available: 2,
 			rejected: "b/keys/0: binary data: write one key per line, as text",
+		},
+		"selector that takes nearly everything": {
+			change: func(i *v1alpha1.KeyIssuer) {
+				i.Spec.Pool.SecretSelector = metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "a", Operator: "DoesNotExist"}}}
+			},
+			conditions: "Ready=False(InvalidSelector) Stalled=True(InvalidSelector)",
+			message:    "ask for a label that only the Secrets of this pool have", kstatus: status.FailedStatus,
 		},
 		"selector that is none": {
 			change: func(i *v1alpha1.KeyIssuer) {
@@ -87,8 +94,8 @@ func TestPoolIssuer(t *testing.T) {
 			if k := kstatus(t, issuer); k != tc.kstatus {
 				t.Errorf("kstatus %s, want %s", k, tc.kstatus)
 			}
-			if available(issuer) != tc.available {
-				t.Errorf("%d available, want %d", available(issuer), tc.available)
+			if availableKeys(issuer) != tc.available {
+				t.Errorf("%d available, want %d", availableKeys(issuer), tc.available)
 			}
 			if ready := readyMessage(issuer); !strings.Contains(ready, tc.message) {
 				t.Errorf("message %q, want %q in it", ready, tc.message)
@@ -107,6 +114,13 @@ func TestPoolIssuer(t *testing.T) {
 			}
 		})
 	}
+}
+
+func availableKeys(i *v1alpha1.KeyIssuer) int64 {
+	if i.Status.Keys == nil || i.Status.Keys.Available == nil {
+		return 0
+	}
+	return *i.Status.Keys.Available
 }
 
 func readyMessage(i *v1alpha1.KeyIssuer) string {
@@ -148,8 +162,8 @@ func TestLargePool(t *testing.T) {
 		}
 		s.topUp(fmt.Sprint("part-", i), b.String())
 	}
-	if got := s.lookAtIssuer(); available(got) != secrets*each || conditions(got) != "KeysAccepted=True(AllAccepted) LowKeys=False(Sufficient) Ready=True(KeysAvailable)" {
-		t.Errorf("%d available, %s", available(got), conditions(got))
+	if got := s.lookAtIssuer(); availableKeys(got) != secrets*each || conditions(got) != "KeysAccepted=True(AllAccepted) LowKeys=False(Sufficient) Ready=True(KeysAvailable)" {
+		t.Errorf("%d available, %s", availableKeys(got), conditions(got))
 	}
 	s.buy("sub")
 	s.pass("sub")
@@ -240,8 +254,8 @@ func TestSigningKeyIsNeverReplaced(t *testing.T) {
 		if got := conditions(issuer); got != step.want || issuer.Status.PublicKey != public {
 			t.Errorf("%s: %s, public key %s", step.sentence, got, issuer.Status.PublicKey)
 		}
-		if ready := s.subs.Keys.Get(s.name) != nil; ready != (step.sentence == "restored") {
-			t.Errorf("%s: can issue: %v", step.sentence, ready)
+		if source, _ := s.subs.Keys.Get(s.name); (source != nil) != (step.sentence == "restored") {
+			t.Errorf("%s: can issue: %v", step.sentence, source != nil)
 		}
 	}
 	// After a restore the issuer has no status: the ledger knows.

@@ -14,8 +14,10 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	"github.com/license-operator/license-operator/api/v1alpha1"
 	"github.com/license-operator/license-operator/internal/keys"
@@ -64,6 +66,14 @@ func (r *KeyIssuerReconciler) stock(ctx context.Context, issuer *v1alpha1.KeyIss
 	if err != nil {
 		return err
 	}
+	for _, c := range pool.Servable() {
+		waiter := &v1alpha1.SoftwareSubscription{ObjectMeta: metav1.ObjectMeta{Namespace: c.Customer, Name: c.Subscription}}
+		select {
+		case r.Wake <- event.GenericEvent{Object: waiter}:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 	total, free := pool.Size()
 	counts := issuer.Status.Keys
 	counts.Total, counts.Available = int64(total), ptr.To(int64(free))
@@ -77,7 +87,7 @@ func (r *KeyIssuerReconciler) stock(ctx context.Context, issuer *v1alpha1.KeyIss
 		selector := metav1.FormatLabelSelector(&issuer.Spec.Pool.SecretSelector)
 		return waiting(v1alpha1.ReasonPoolEmpty, "no key is left of %d: add keys, one a line, to a Secret in namespace %s with %s", total, r.Namespace, selector)
 	}
-	setCondition(issuer, now, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonKeysAvailable, fmt.Sprintf("keys from %d Secret(s)", pool.secrets))
+	setCondition(issuer, now, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonKeysAvailable, "keys from "+plural(pool.secrets, "Secret"))
 	return nil
 }
 
@@ -89,7 +99,7 @@ func (r *KeyIssuerReconciler) describePool(issuer *v1alpha1.KeyIssuer, pool *loa
 	}
 	if n := len(pool.rejected); n > 0 {
 		setCondition(issuer, now, v1alpha1.ConditionKeysAccepted, metav1.ConditionFalse, v1alpha1.ReasonLinesRejected,
-			fmt.Sprintf("%d place(s) hold no usable key: status.rejected lists the first ones", n))
+			plural(n, "place")+" without a usable key: status.rejected lists the first")
 	} else {
 		setCondition(issuer, now, v1alpha1.ConditionKeysAccepted, metav1.ConditionTrue, v1alpha1.ReasonAllAccepted, "")
 	}
@@ -146,6 +156,9 @@ func (r *KeyIssuerReconciler) poolSecrets(ctx context.Context, spec *v1alpha1.Ke
 	selector, err := metav1.LabelSelectorAsSelector(&spec.SecretSelector)
 	if err != nil {
 		return nil, stalled(v1alpha1.ReasonInvalidSelector, "spec.pool.secretSelector: %v", err)
+	}
+	if selector.Matches(labels.Set{}) {
+		return nil, stalled(v1alpha1.ReasonInvalidSelector, "spec.pool.secretSelector takes Secrets without any label for keys: ask for a label that only the Secrets of this pool have")
 	}
 	var list corev1.SecretList
 	err = r.Stock.List(ctx, &list, client.InNamespace(r.Namespace), client.MatchingLabelsSelector{Selector: selector}, client.UnsafeDisableDeepCopy)

@@ -32,7 +32,9 @@ func (r *KeyIssuerReconciler) signer(ctx context.Context, issuer *v1alpha1.KeyIs
 			return nil, stalled(v1alpha1.ReasonSigningKeyLost,
 				"Secret %s/%s with the signing key is gone: restore it. Keys already issued verify only with it; for a new one create another KeyIssuer", r.Namespace, name)
 		}
-		secret, err = r.createSigningKey(ctx, name)
+		if secret, err = r.createSigningKey(ctx, name); err != nil {
+			return nil, fmt.Errorf("making the signing key: %w", err)
+		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading Secret %s with the signing key: %w", name, err)

@@ -10,6 +10,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	"github.com/license-operator/license-operator/api/v1alpha1"
 	"github.com/license-operator/license-operator/internal/keys"
@@ -39,6 +40,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, namespace string, workers int)
 	}
 	book := &ledger.Ledger{Client: mgr.GetClient(), Live: mgr.GetAPIReader()}
 	registry := keys.NewRegistry()
+	wake := make(chan event.GenericEvent, workers)
 
 	products := &ProductReconciler{Client: mgr.GetClient(), Clock: clock.RealClock{}}
 	if err := products.SetupWithManager(ctx, mgr); err != nil {
@@ -46,14 +48,14 @@ func Setup(ctx context.Context, mgr ctrl.Manager, namespace string, workers int)
 	}
 	issuers := &KeyIssuerReconciler{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Stock: stock, Namespace: namespace,
-		Clock: clock.RealClock{}, Ledger: book, Keys: registry,
+		Clock: clock.RealClock{}, Ledger: book, Keys: registry, Wake: wake,
 	}
 	if err := issuers.SetupWithManager(mgr, stock); err != nil {
 		return fmt.Errorf("setting up KeyIssuers: %w", err)
 	}
 	subscriptions := &SoftwareSubscriptionReconciler{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(),
-		Clock: clock.RealClock{}, Ledger: book, Keys: registry, Workers: workers,
+		Clock: clock.RealClock{}, Ledger: book, Keys: registry, Woken: wake, Workers: workers,
 	}
 	if err := subscriptions.SetupWithManager(ctx, mgr); err != nil {
 		return fmt.Errorf("setting up SoftwareSubscriptions: %w", err)

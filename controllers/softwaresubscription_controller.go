@@ -8,6 +8,7 @@ import (
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	"github.com/license-operator/license-operator/api/v1alpha1"
 	"github.com/license-operator/license-operator/internal/keys"
@@ -31,6 +32,8 @@ type SoftwareSubscriptionReconciler struct {
 	Clock  clock.PassiveClock
 	Ledger *ledger.Ledger
 	Keys   *keys.Registry
+	// Woken tells the subscriptions that waited and can be served now.
+	Woken <-chan event.GenericEvent
 	// Workers is how many subscriptions are worked on at a time; 0 means one.
 	Workers int
 }
@@ -47,6 +50,9 @@ func (r *SoftwareSubscriptionReconciler) Reconcile(ctx context.Context, req ctrl
 	now := r.Clock.Now().UTC().Truncate(time.Second) // the precision of metav1.Time
 
 	next, err := r.reconcile(ctx, sub, now)
+	if errors.Is(err, errTooEarly) {
+		return ctrl.Result{RequeueAfter: moment}, nil
+	}
 	if b := new(blocked); !errors.As(err, &b) || b.reason != v1alpha1.ReasonPoolEmpty {
 		r.Keys.Forget(req.Namespace, req.Name)
 	}

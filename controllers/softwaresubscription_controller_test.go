@@ -116,18 +116,21 @@ func TestFirstPass(t *testing.T) {
 			conditions: blocked("Stalled", "IssuerNotFound"), message: "KeyIssuer nobody does not exist: create it",
 			kstatus: status.FailedStatus, requeue: poll, writes: statusOnly,
 		},
-		"issuer not loaded yet": {
-			prepare:    func(s *shop) { s.process = s.restart() },
+		"issuer that cannot issue": {
+			prepare: func(s *shop) {
+				s.process = s.restart()
+				s.subs.Keys.Set(s.name, nil)
+			},
 			conditions: blocked("Reconciling", "IssuerNotReady"), message: "is not ready: see",
 			kstatus: status.InProgressStatus, requeue: poll, writes: statusOnly,
 		},
 		"empty pool": {
-			conditions: blocked("Reconciling", "PoolEmpty"), message: "top it up",
+			conditions: blocked("Reconciling", "PoolEmpty"), message: "Whoever runs it: top it up",
 			kstatus: status.InProgressStatus, requeue: poll, writes: statusOnly,
 		},
 		"fewer keys than licences": {
 			stock: []string{"K1", "K2"}, prepare: perLicense, buy: []change{quantity(3)},
-			conditions: blocked("Reconciling", "PoolEmpty"), message: "waiting for 3 key(s)",
+			conditions: blocked("Reconciling", "PoolEmpty"), message: "waiting for 3 keys",
 			kstatus: status.InProgressStatus, requeue: poll, writes: statusOnly,
 		},
 		"Secret name taken": {
@@ -175,6 +178,21 @@ func TestFirstPass(t *testing.T) {
 	}
 }
 
+// Right after a start nothing is told about issuers that nobody has looked at.
+func TestTooEarly(t *testing.T) {
+	s := newShop(t, "K1")
+	s.process = s.restart()
+	s.buy("sub")
+	sub, res := s.pass("sub")
+	if len(s.writes) > 0 || res.RequeueAfter != moment || kstatus(t, sub) != status.InProgressStatus {
+		t.Errorf("writes %v, requeue %v, kstatus %s", s.writes, res.RequeueAfter, kstatus(t, sub))
+	}
+	s.lookAtIssuer()
+	if sub, _ := s.pass("sub"); sub.Status.State != v1alpha1.StateActive {
+		t.Errorf("%s", conditions(sub))
+	}
+}
+
 func TestWhatIsDelivered(t *testing.T) {
 	s := newShop(t, "K1", "K2", "K3", "K4")
 	s.buy("one")
@@ -217,6 +235,13 @@ func TestWaitsForKeysAndGetsThem(t *testing.T) {
 	}
 	s.topUp("more", "K1\nK2")
 	s.lookAtIssuer()
+	var woken []string
+	for len(s.woken) > 0 {
+		woken = append(woken, (<-s.woken).Object.GetName())
+	}
+	if !slices.Equal(woken, oldestTwo(t, s)) {
+		t.Errorf("woken %v, want %v", woken, oldestTwo(t, s))
+	}
 	for _, name := range []string{"c", "b", "a", "b", "c"} { // woken in any order
 		s.pass(name)
 	}
@@ -431,7 +456,7 @@ func TestCancelInTime(t *testing.T) {
 			s.quiet("sub")
 			s.edit(sub, func() {})
 			sub.Spec.Cancelled = false
-			if err := live.Update(t.Context(), sub); err == nil || !strings.Contains(err.Error(), "spec.cancelled: Invalid value: cancelled is final") {
+			if err := live.Update(t.Context(), sub); err == nil || !strings.Contains(err.Error(), "spec.cancelled: Forbidden: cancelled is final") {
 				t.Errorf("taken back: %v", err)
 			}
 		})
@@ -465,7 +490,7 @@ func TestCancelTooLate(t *testing.T) {
 	}
 	sub.Spec.Cancelled = true
 	err := live.Update(t.Context(), sub)
-	if err == nil || !strings.Contains(err.Error(), "spec.cancelled: Invalid value: the cancellation window closed at "+stamp(bought.Add(7*day))+": set spec.autoRenew to false") {
+	if err == nil || !strings.Contains(err.Error(), "spec.cancelled: Forbidden: the cancellation window closed at "+stamp(bought.Add(7*day))+": set spec.autoRenew to false") {
 		t.Errorf("cancelled again: %v", err)
 	}
 }

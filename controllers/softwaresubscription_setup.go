@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/license-operator/license-operator/api/v1alpha1"
 	"github.com/license-operator/license-operator/internal/keys"
@@ -54,7 +55,8 @@ func (r *SoftwareSubscriptionReconciler) SetupWithManager(ctx context.Context, m
 		For(&v1alpha1.SoftwareSubscription{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.ofSecret), builder.WithPredicates(secretLost)).
 		Watches(&v1alpha1.Product{}, handler.EnqueueRequestsFromMapFunc(r.ofProduct), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		Watches(&v1alpha1.KeyIssuer{}, handler.EnqueueRequestsFromMapFunc(r.ofIssuer), builder.WithPredicates(moreKeys)).
+		Watches(&v1alpha1.KeyIssuer{}, handler.EnqueueRequestsFromMapFunc(r.ofIssuer), builder.WithPredicates(issuerReady)).
+		WatchesRawSource(source.Channel(r.Woken, &handler.EnqueueRequestForObject{})).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: r.Workers,
 			ReconciliationTimeout:   passTimeout,
@@ -80,22 +82,14 @@ var secretLost = predicate.Funcs{
 	GenericFunc: func(event.GenericEvent) bool { return false },
 }
 
-// moreKeys lets through the events after which an issuer may serve somebody
-// whom it could not serve before.
-var moreKeys = predicate.Funcs{
+// issuerReady lets through the events after which an issuer may serve those
+// whom it could not serve at all. Who waits for keys is woken by Woken.
+var issuerReady = predicate.Funcs{
 	UpdateFunc: func(e event.UpdateEvent) bool {
-		before, after := e.ObjectOld.(*v1alpha1.KeyIssuer), e.ObjectNew.(*v1alpha1.KeyIssuer)
-		return available(after) > available(before) || !isReady(before) && isReady(after)
+		return !isReady(e.ObjectOld.(*v1alpha1.KeyIssuer)) && isReady(e.ObjectNew.(*v1alpha1.KeyIssuer))
 	},
 	DeleteFunc:  func(event.DeleteEvent) bool { return false },
 	GenericFunc: func(event.GenericEvent) bool { return false },
-}
-
-func available(i *v1alpha1.KeyIssuer) int64 {
-	if i.Status.Keys == nil || i.Status.Keys.Available == nil {
-		return 0
-	}
-	return *i.Status.Keys.Available
 }
 
 func isReady(i *v1alpha1.KeyIssuer) bool {

@@ -17,6 +17,8 @@ import (
 )
 
 const (
+	// moment is how long to wait for another reconciler of the same process.
+	moment = 200 * time.Millisecond
 	// poll is how often to look for something that is not watched.
 	poll = time.Minute
 	// passTimeout cuts off a pass, so that whoever is suspended for longer
@@ -81,6 +83,14 @@ func summarize(o object, now time.Time, err error, usable bool) {
 	if !usable {
 		setCondition(o, now, v1alpha1.ConditionReady, metav1.ConditionFalse, reason, err.Error())
 	}
+}
+
+// plural writes a number with its noun.
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 // reasonOf is the reason of a condition, empty if it is absent.

@@ -23,6 +23,7 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/license-operator/license-operator/api/v1alpha1"
@@ -86,6 +87,7 @@ type process struct {
 	subs     *SoftwareSubscriptionReconciler
 	issuers  *KeyIssuerReconciler
 	products reconcile.Reconciler
+	woken    <-chan event.GenericEvent
 }
 
 func newProcess(now time.Time) *process {
@@ -93,10 +95,11 @@ func newProcess(now time.Time) *process {
 	clock := clocktesting.NewFakePassiveClock(now)
 	book := &ledger.Ledger{Client: v, Live: live}
 	registry := keys.NewRegistry()
+	wake := make(chan event.GenericEvent, 1000)
 	return &process{
-		view: v, clock: clock,
+		view: v, clock: clock, woken: wake,
 		subs:     &SoftwareSubscriptionReconciler{Client: v, Live: live, Clock: clock, Ledger: book, Keys: registry},
-		issuers:  &KeyIssuerReconciler{Client: v, Live: live, Stock: live, Namespace: operatorNamespace, Clock: clock, Ledger: book, Keys: registry},
+		issuers:  &KeyIssuerReconciler{Client: v, Live: live, Stock: live, Namespace: operatorNamespace, Clock: clock, Ledger: book, Keys: registry, Wake: wake},
 		products: reconcile.AsReconciler(client.Client(v), &ProductReconciler{Client: v, Clock: clock}),
 	}
 }

@@ -1,7 +1,6 @@
 package controllers
 
 import (
-	"bytes"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -24,7 +23,7 @@ func takenAt(o metav1.Object, fallback time.Time, path ...any) time.Time {
 			continue
 		}
 		var owned fieldpath.Set
-		if err := owned.FromJSON(bytes.NewReader(m.FieldsV1.Raw)); err != nil {
+		if err := owned.FromJSON(m.FieldsV1.GetRawReader()); err != nil {
 			continue // an entry that cannot be read owns nothing that we know of
 		}
 		if owned.Has(fieldpath.MakePathOrDie(path...)) && (taken.IsZero() || m.Time.Time.Before(taken)) {

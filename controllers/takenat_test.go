@@ -12,7 +12,7 @@ import (
 func TestTakenAt(t *testing.T) {
 	noon := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	by := func(after time.Duration, fields, subresource string) metav1.ManagedFieldsEntry {
-		return metav1.ManagedFieldsEntry{Time: &metav1.Time{Time: noon.Add(after)}, Subresource: subresource, FieldsV1: &metav1.FieldsV1{Raw: []byte(fields)}}
+		return metav1.ManagedFieldsEntry{Time: &metav1.Time{Time: noon.Add(after)}, Subresource: subresource, FieldsV1: metav1.NewFieldsV1(fields)}
 	}
 	const cancelled, quantity = `{"f:spec":{"f:cancelled":{}}}`, `{"f:spec":{"f:quantity":{}}}`
 	for name, tc := range map[string]struct {

@@ -14,7 +14,7 @@ type Reference struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
 	Name string `json:"name"`
 }
 
@@ -23,8 +23,8 @@ type Money struct {
 	// amount as a decimal string, so that nobody's YAML parser rounds it.
 	// +required
 	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=18
-	// +kubebuilder:validation:Pattern=`^(0|[1-9][0-9]{0,11})(\.[0-9]{1,4})?$`
+	// +kubebuilder:validation:MaxLength=23
+	// +kubebuilder:validation:XValidation:rule="self.matches('^(0|[1-9][0-9]{0,17})([.][0-9]{1,4})?$')",message="write a number such as \"120.00\": at most 18 digits, a point, at most 4 decimals, no sign"
 	Amount string `json:"amount"`
 
 	// currency is an ISO 4217 code, which also gives the digits that credits
@@ -32,22 +32,21 @@ type Money struct {
 	// +required
 	// +kubebuilder:validation:MinLength=3
 	// +kubebuilder:validation:MaxLength=3
-	// +kubebuilder:validation:Pattern=`^[A-Z]{3}$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Z]{3}$')",message="use the ISO 4217 code in capitals, such as EUR"
 	Currency string `json:"currency"`
 }
 
 // Duration is a length of time in ISO 8601, such as P7D or PT36H. Days are 24
 // hours of UTC. Months and years are not accepted: they have no fixed length.
-// +kubebuilder:validation:MinLength=3
-// +kubebuilder:validation:MaxLength=24
-// +kubebuilder:validation:Pattern=`^P([0-9]{1,3}W|([0-9]{1,4}D)?(T([0-9]{1,4}H)?([0-9]{1,4}M)?([0-9]{1,5}S)?)?)$`
-// +kubebuilder:validation:XValidation:rule="self.matches('[0-9][WDHMS]$')",message="give at least one number with its unit, such as P7D or PT36H"
+// +kubebuilder:validation:MaxLength=23
+// +kubebuilder:validation:XValidation:rule="self.matches('^P([0-9]{1,3}W|([0-9]{1,4}D)?(T([0-9]{1,4}H)?([0-9]{1,4}M)?([0-9]{1,5}S)?)?)$') && self.matches('[0-9][WDHMS]$')",message="give weeks, or days, hours, minutes and seconds, such as P7D or PT36H; months and years have no fixed length"
 type Duration string
 
 // Term is how long a purchase lasts before it ends or renews.
 // +kubebuilder:validation:Enum=P1M;P1Y;P3Y;Perpetual
 type Term string
 
+// What a Term can be.
 const (
 	TermMonth      Term = "P1M"
 	TermYear       Term = "P1Y"
@@ -59,6 +58,7 @@ const (
 // +kubebuilder:validation:Enum=Prorated;Full
 type Refund string
 
+// What a Refund can be.
 const (
 	RefundProrated Refund = "Prorated" // the days that were not used
 	RefundFull     Refund = "Full"     // everything

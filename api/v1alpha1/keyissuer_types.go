@@ -64,7 +64,7 @@ type SignedKeys struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="secretName is immutable: keys already issued verify only with this signing key"
 	SecretName string `json:"secretName"`
 }
@@ -155,8 +155,8 @@ type RejectedLine struct {
 // +kubebuilder:printcolumn:name="Issued",type=integer,JSONPath=`.status.keys.issued`
 // +kubebuilder:printcolumn:name="Revoked",type=integer,JSONPath=`.status.keys.revoked`
 // +kubebuilder:printcolumn:name="Low",type=string,JSONPath=`.status.conditions[?(@.type=="LowKeys")].status`
-// +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
 type KeyIssuer struct {
 	metav1.TypeMeta `json:",inline"`
 	// +optional

@@ -11,6 +11,7 @@ import (
 // +kubebuilder:validation:Enum=Issued;Revoked;Retired
 type LicenseKeyState string
 
+// What a LicenseKeyState can be.
 const (
 	LicenseKeyIssued  LicenseKeyState = "Issued"  // belongs to a subscription
 	LicenseKeyRevoked LicenseKeyState = "Revoked" // the subscription was cancelled
@@ -167,8 +168,8 @@ func (p *Purchase) KeyEntry(slot int32) string {
 // +kubebuilder:printcolumn:name="Subscription",type=string,JSONPath=`.spec.subscription.name`
 // +kubebuilder:printcolumn:name="Slot",type=integer,JSONPath=`.spec.slot`
 // +kubebuilder:printcolumn:name="Product",type=string,JSONPath=`.spec.productRef.name`
-// +kubebuilder:printcolumn:name="Purchased",type=string,JSONPath=`.spec.purchase.at`
-// +kubebuilder:printcolumn:name="Ended",type=string,JSONPath=`.spec.endedAt`
+// +kubebuilder:printcolumn:name="Purchased",type=date,JSONPath=`.spec.purchase.at`
+// +kubebuilder:printcolumn:name="Ended",type=date,JSONPath=`.spec.endedAt`
 type LicenseKey struct {
 	metav1.TypeMeta `json:",inline"`
 	// +optional

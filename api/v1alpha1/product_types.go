@@ -6,6 +6,7 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // +kubebuilder:validation:Enum=Subscription;License
 type KeysPer string
 
+// What KeysPer can be.
 const (
 	KeysPerSubscription KeysPer = "Subscription" // one key, whatever the quantity
 	KeysPerLicense      KeysPer = "License"      // as many keys as the quantity
@@ -17,6 +18,7 @@ type ProductSpec struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
+	// +kubebuilder:validation:Pattern=`^\S(.*\S)?$`
 	DisplayName string `json:"displayName"`
 
 	// software describes a product that is installed and opened with a key.
@@ -75,7 +77,7 @@ type ProductVersion struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=32
-	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9][A-Za-z0-9._ -]*$`
+	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9]([A-Za-z0-9._ -]*[A-Za-z0-9._-])?$`
 	Version string `json:"version"`
 
 	// builds of this version that can be asked for.
@@ -105,6 +107,7 @@ type ProductBuild struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
+	// +kubebuilder:validation:XValidation:rule="!self.matches('(^|/)[.]{0,2}(/|$)')",message="artifact is a path inside the store: no leading or trailing /, no . or .. in it"
 	Artifact string `json:"artifact"`
 
 	// sha256 of the file in lower-case hexadecimal.
@@ -126,8 +129,9 @@ type TermOffer struct {
 	// +required
 	Term Term `json:"term"`
 
-	// price of one licence for one term.
+	// price of one licence for one term, below 10^12.
 	// +required
+	// +kubebuilder:validation:XValidation:rule="self.amount.matches('^[0-9]{1,12}([.]|$)')",message="a price has at most 12 digits before the point"
 	Price Money `json:"price"`
 
 	// cancellation policy. When absent it is 7 days with a prorated refund,
@@ -161,8 +165,8 @@ type ProductStatus struct {
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Display name",type=string,JSONPath=`.spec.displayName`
 // +kubebuilder:printcolumn:name="Issuer",type=string,JSONPath=`.spec.software.keys.issuerRef.name`
-// +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
 type Product struct {
 	metav1.TypeMeta `json:",inline"`
 	// +optional

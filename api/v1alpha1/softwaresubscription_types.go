@@ -7,6 +7,7 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 const MaxKeysPerSubscription = 1000
 
 // SoftwareSubscriptionSpec is what the customer bought.
+// +kubebuilder:validation:XValidation:rule="has(self.secretName) == has(oldSelf.secretName) && (!has(self.secretName) || self.secretName == oldSelf.secretName)",message="secretName is fixed by the purchase: buy another subscription to have its key in another Secret",fieldPath=".secretName"
 type SoftwareSubscriptionSpec struct {
 	// productRef names the Product. It cannot change: another product is
 	// another purchase.
@@ -44,7 +45,7 @@ type SoftwareSubscriptionSpec struct {
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
 	SecretName string `json:"secretName,omitempty"`
 
 	// cancelled ends the subscription and revokes its key. It is accepted
@@ -61,12 +62,14 @@ type DownloadChoice struct {
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9]([A-Za-z0-9._ -]*[A-Za-z0-9._-])?$`
 	Version string `json:"version,omitempty"`
 
 	// language as a BCP 47 tag, such as fr-FR.
 	// +optional
 	// +kubebuilder:validation:MinLength=2
 	// +kubebuilder:validation:MaxLength=35
+	// +kubebuilder:validation:Pattern=`^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$`
 	Language string `json:"language,omitempty"`
 
 	// architecture of the processor.
@@ -79,6 +82,7 @@ type DownloadChoice struct {
 // +kubebuilder:validation:Enum=Pending;Active;Cancelled;Expired
 type SubscriptionState string
 
+// What a SubscriptionState can be.
 const (
 	StatePending   SubscriptionState = "Pending"   // no key was issued yet
 	StateActive    SubscriptionState = "Active"    // the customer has the key
@@ -198,18 +202,18 @@ type IssuedKeys struct {
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:categories=licensing,shortName=swsub
 // +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 200",message="the name is part of the Secret's name: use at most 200 characters"
-// +kubebuilder:validation:XValidation:rule="self.spec.cancelled || !oldSelf.spec.cancelled || (has(oldSelf.status.conditions) && oldSelf.status.conditions.exists(c, c.type == 'Cancelled' && c.status == 'False'))",message="cancelled is final: buy a new subscription instead",fieldPath=".spec.cancelled"
-// +kubebuilder:validation:XValidation:rule="!self.spec.cancelled || oldSelf.spec.cancelled || !has(oldSelf.status.cancellation) || oldSelf.status.cancellation.open",message="the cancellation window has closed",messageExpression="oldSelf.status.cancellation.message",fieldPath=".spec.cancelled"
+// +kubebuilder:validation:XValidation:rule="self.spec.cancelled || !oldSelf.spec.cancelled || (has(oldSelf.status.conditions) && oldSelf.status.conditions.exists(c, c.type == 'Cancelled' && c.status == 'False'))",message="cancelled is final: buy a new subscription instead",reason=FieldValueForbidden,fieldPath=".spec.cancelled"
+// +kubebuilder:validation:XValidation:rule="!self.spec.cancelled || oldSelf.spec.cancelled || !has(oldSelf.status.cancellation) || oldSelf.status.cancellation.open",message="the cancellation window has closed: set spec.autoRenew to false to let the term end",reason=FieldValueForbidden,messageExpression="oldSelf.status.cancellation.message",fieldPath=".spec.cancelled"
 // +kubebuilder:selectablefield:JSONPath=`.spec.productRef.name`
 // +kubebuilder:selectablefield:JSONPath=`.status.state`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.status.state`
 // +kubebuilder:printcolumn:name="Product",type=string,JSONPath=`.spec.productRef.name`
-// +kubebuilder:printcolumn:name="Quantity",type=integer,JSONPath=`.spec.quantity`
+// +kubebuilder:printcolumn:name="Qty",type=integer,JSONPath=`.spec.quantity`
 // +kubebuilder:printcolumn:name="Next",type=string,JSONPath=`.status.next.event`
 // +kubebuilder:printcolumn:name="At",type=string,JSONPath=`.status.next.at`
-// +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.message`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.message`
 type SoftwareSubscription struct {
 	metav1.TypeMeta `json:",inline"`
 	// +optional

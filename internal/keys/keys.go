@@ -21,8 +21,10 @@ type Draft struct {
 	Dataset     string // what was signed, when the key was made by a Signer
 }
 
-// String and GoString keep the key out of logs and errors.
-func (d Draft) String() string   { return d.Fingerprint }
+// String keeps the key out of logs and errors.
+func (d Draft) String() string { return d.Fingerprint }
+
+// GoString keeps the key out of them for %#v too.
 func (d Draft) GoString() string { return d.Fingerprint }
 
 // Claim says who wants keys, and how many.

@@ -2,6 +2,7 @@ package keys
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"sync"
 )
@@ -116,16 +117,21 @@ func (p *Pool) Wait(c Claim) {
 	p.waiting[owner{c.Customer, c.Subscription}] = c
 }
 
-// Waiting returns the claims that were told to wait, oldest first.
-func (p *Pool) Waiting() []Claim {
+// Servable returns the claims that wait and could be served now, oldest first.
+func (p *Pool) Servable() []Claim {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	all := make([]Claim, 0, len(p.waiting))
-	for _, c := range p.waiting {
-		all = append(all, c)
+	if len(p.free) == 0 || len(p.waiting) == 0 {
+		return nil
 	}
-	slices.SortFunc(all, older)
-	return all
+	claims := slices.SortedFunc(maps.Values(p.waiting), older)
+	needed := 0
+	for i, c := range claims {
+		if needed += len(c.Slots); needed > len(p.free) {
+			return claims[:i]
+		}
+	}
+	return claims
 }
 
 // Forget drops a claim that was told to wait.

@@ -102,13 +102,27 @@ func TestPoolServesTheOldestFirst(t *testing.T) {
 	mustWait(t, p, old)
 	drawn(t, p, oldest)
 	mustWait(t, p, young)
-	if w := p.Waiting(); len(w) != 2 || w[0].Subscription != "b" || w[1].Subscription != "a" {
-		t.Errorf("waiting: %+v", w)
+	if w := p.Servable(); len(w) != 0 {
+		t.Errorf("one key for an older claim of two serves %+v", w)
 	}
 	p.Forget("contoso", "b")
+	if w := p.Servable(); len(w) != 1 || w[0].Subscription != "a" {
+		t.Errorf("servable: %+v", w)
+	}
 	drawn(t, p, young)
-	if w := p.Waiting(); len(w) != 0 {
+	if w := p.Servable(); len(w) != 0 {
 		t.Errorf("still waiting: %+v", w)
+	}
+}
+
+func TestServableInOrder(t *testing.T) {
+	p := NewPool()
+	for _, c := range []Claim{claim("a", time.Minute, 1), claim("c", 2*time.Hour, 1), claim("b", time.Hour, 2)} {
+		p.Wait(c)
+	}
+	p.Load([]string{keyA, keyB, keyC})
+	if w := p.Servable(); len(w) != 2 || w[0].Subscription != "c" || w[1].Subscription != "b" {
+		t.Errorf("servable: %+v", w)
 	}
 }
 

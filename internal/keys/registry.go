@@ -13,22 +13,27 @@ type Registry struct {
 // NewRegistry returns an empty registry.
 func NewRegistry() *Registry { return &Registry{sources: map[string]Source{}} }
 
-// Get returns the source of an issuer, or nil if it is not ready.
-func (r *Registry) Get(issuer string) Source {
+// Get returns the source of an issuer, or nil if it has none now. known tells
+// whether anybody has looked at the issuer since this process started.
+func (r *Registry) Get(issuer string) (source Source, known bool) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return r.sources[issuer]
+	source, known = r.sources[issuer]
+	return source, known
 }
 
-// Set makes a source available; nil takes it away.
+// Set makes a source available; nil says that the issuer has none now.
 func (r *Registry) Set(issuer string, s Source) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if s == nil {
-		delete(r.sources, issuer)
-		return
-	}
 	r.sources[issuer] = s
+}
+
+// Remove forgets an issuer that was deleted.
+func (r *Registry) Remove(issuer string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.sources, issuer)
 }
 
 // Forget drops the claim of a subscription wherever it waits, so that it holds
@@ -37,6 +42,9 @@ func (r *Registry) Forget(customer, subscription string) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	for _, s := range r.sources {
+		if s == nil {
+			continue
+		}
 		s.Forget(customer, subscription)
 	}
 }

@@ -9,6 +9,7 @@ import (
 // Refund says what cancelling inside the window gives back.
 type Refund string
 
+// What a Refund can be.
 const (
 	Prorated Refund = "Prorated" // the days of the term that were not used
 	Full     Refund = "Full"     // everything

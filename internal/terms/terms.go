@@ -34,6 +34,7 @@ type Contract struct {
 // Term is how long a purchase lasts before it ends or renews.
 type Term string
 
+// What a Term can be.
 const (
 	Month      Term = "P1M"
 	Year       Term = "P1Y"

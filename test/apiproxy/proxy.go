@@ -95,7 +95,7 @@ func Start(ctx context.Context, target *rest.Config) (*Proxy, error) {
 		server.Close()
 		transport.CloseIdleConnections()
 	})
-	go server.ServeTLS(p.conns, "", "") // ends by Close
+	go func() { _ = server.ServeTLS(p.conns, "", "") }() // ends by Close
 	return p, nil
 }
 

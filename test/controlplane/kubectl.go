@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 )
 
@@ -18,7 +19,9 @@ func (c *ControlPlane) Run(ctx context.Context, args ...string) (string, error) 
 // RunAs runs kubectl with a kubeconfig.
 func (c *ControlPlane) RunAs(ctx context.Context, kubeconfig string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, c.Kubectl(), args...)
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig)
+	// kubectl remembers by address which kinds a server has, and another
+	// cluster may have had this port.
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig, "KUBECACHEDIR="+filepath.Join(c.Dir, "kubectl-cache"))
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/license-operator/license-operator/api/v1alpha1"
+)
+
+// settleTimeout is long: a laptop under load is no reason to fail.
+const settleTimeout = 2 * time.Minute
+
+// object is what all of our kinds that have a status have in common.
+type object struct {
+	kind string
+	client.Object
+	observed   int64
+	conditions []metav1.Condition
+	detail     string // what else is not settled
+}
+
+// settle waits until nothing is left to be done for any Product, KeyIssuer or
+// SoftwareSubscription.
+func settle(ctx context.Context, c client.Client) error {
+	var open []object
+	err := wait.PollUntilContextTimeout(ctx, pollEvery, settleTimeout, true, func(ctx context.Context) (bool, error) {
+		all, err := objects(ctx, c)
+		if err != nil {
+			return false, err
+		}
+		open = open[:0]
+		for _, o := range all {
+			if !o.settled() {
+				open = append(open, o)
+			}
+		}
+		return len(open) == 0, nil
+	})
+	if !wait.Interrupted(err) {
+		return err
+	}
+	var b strings.Builder
+	for _, o := range open {
+		b.WriteString("\n" + o.String())
+	}
+	return fmt.Errorf("this did not settle within %v:%s", settleTimeout, b.String())
+}
+
+// settled is true for what kstatus calls Current.
+func (o object) settled() bool {
+	return o.observed == o.GetGeneration() && o.detail == "" &&
+		!meta.IsStatusConditionTrue(o.conditions, v1alpha1.ConditionReconciling) &&
+		!meta.IsStatusConditionTrue(o.conditions, v1alpha1.ConditionStalled) &&
+		!meta.IsStatusConditionFalse(o.conditions, v1alpha1.ConditionReady)
+}
+
+// String says everything that matters to find out why it did not settle.
+func (o object) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "  %s %s", o.kind, strings.TrimPrefix(o.GetNamespace()+"/"+o.GetName(), "/"))
+	if o.observed != o.GetGeneration() {
+		fmt.Fprintf(&b, "\n    observedGeneration %d, generation %d", o.observed, o.GetGeneration())
+	}
+	if o.detail != "" {
+		b.WriteString("\n    " + o.detail)
+	}
+	for _, c := range o.conditions {
+		fmt.Fprintf(&b, "\n    %s=%s %s: %s", c.Type, c.Status, c.Reason, c.Message)
+	}
+	return b.String()
+}
+
+// objects reads all that can settle.
+func objects(ctx context.Context, c client.Client) ([]object, error) {
+	var products v1alpha1.ProductList
+	var issuers v1alpha1.KeyIssuerList
+	var subs v1alpha1.SoftwareSubscriptionList
+	var ledger v1alpha1.LicenseKeyList
+	for _, list := range []client.ObjectList{&products, &issuers, &subs, &ledger} {
+		if err := c.List(ctx, list); err != nil {
+			return nil, fmt.Errorf("listing: %w", err)
+		}
+	}
+	var all []object
+	for i := range products.Items {
+		p := &products.Items[i]
+		all = append(all, object{"Product", p, p.Status.ObservedGeneration, p.Status.Conditions, ""})
+	}
+	for i := range issuers.Items {
+		k := &issuers.Items[i]
+		all = append(all, object{"KeyIssuer", k, k.Status.ObservedGeneration, k.Status.Conditions, miscount(k, ledger.Items)})
+	}
+	for i := range subs.Items {
+		s := &subs.Items[i]
+		all = append(all, object{"SoftwareSubscription", s, s.Status.ObservedGeneration, s.Status.Conditions, ""})
+	}
+	return all, nil
+}
+
+// miscount is how the counts of an issuer differ from the ledger, if they do:
+// they follow it with a delay of about a second.
+func miscount(issuer *v1alpha1.KeyIssuer, ledger []v1alpha1.LicenseKey) string {
+	var issued, revoked int64
+	for _, key := range ledger {
+		switch {
+		case key.Spec.IssuerRef.Name != issuer.Name:
+		case key.Spec.State == v1alpha1.LicenseKeyIssued:
+			issued++
+		default:
+			revoked++
+		}
+	}
+	var counts v1alpha1.KeyCounts
+	if issuer.Status.Keys != nil {
+		counts = *issuer.Status.Keys
+	}
+	if counts.Issued == issued && counts.Revoked == revoked {
+		return ""
+	}
+	return fmt.Sprintf("status counts %d issued and %d revoked, the ledger has %d and %d", counts.Issued, counts.Revoked, issued, revoked)
+}

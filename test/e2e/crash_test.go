@@ -1,0 +1,117 @@
+package e2e
+
+import (
+	"fmt"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+
+	"github.com/license-operator/license-operator/api/v1alpha1"
+	"github.com/license-operator/license-operator/test/apiproxy"
+)
+
+// The operator is killed before and after each write that it makes for a
+// purchase and for a cancellation, and started again. Whatever the point, the
+// purchase ends with its keys, each once, and the cancellation with none.
+func TestKilledBetweenWrites(t *testing.T) {
+	proxy, err := apiproxy.Start(t.Context(), cluster.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	through := filepath.Join(t.TempDir(), "kubeconfig")
+	if err := proxy.Kubeconfig(through, kubeconfig); err != nil {
+		t.Fatal(err)
+	}
+	type point struct {
+		write int
+		after bool // the API server has carried the write out, but its answer is lost
+	}
+	// ours counts the writes for subscriptions, not the status of issuers.
+	ours := func(w apiproxy.Write) bool {
+		return w.Resource == "licensekeys" || w.Resource == "secrets" || w.Resource == "softwaresubscriptions"
+	}
+	// killAt kills the operator at a point while act runs, and starts another.
+	killAt := func(t *testing.T, p point, o *operator, act func()) *operator {
+		t.Helper()
+		var n atomic.Int32
+		killed := make(chan struct{})
+		die := func() {
+			o.kill()
+			close(killed)
+		}
+		number := make(chan int, 100)
+		proxy.SetHook(apiproxy.Hook{
+			Before: func(w apiproxy.Write) apiproxy.Action {
+				if !ours(w) {
+					return apiproxy.Forward
+				}
+				i := int(n.Add(1))
+				if i > p.write {
+					return apiproxy.DropBefore // the operator is dead, or as good as
+				}
+				if i == p.write && !p.after {
+					die()
+					return apiproxy.DropBefore
+				}
+				number <- i
+				return apiproxy.Forward
+			},
+			After: func(w apiproxy.Write, _ int) {
+				if ours(w) && <-number == p.write && p.after {
+					die()
+				}
+			},
+		})
+		act()
+		select {
+		case <-killed:
+		case <-o.exited:
+		case <-t.Context().Done():
+			t.Fatal("the operator made fewer writes")
+		}
+		proxy.SetHook(apiproxy.Hook{})
+		return startOperator(t, through)
+	}
+
+	for _, keys := range []int{1, 2} {
+		writes := keys + 2
+		for write := 1; write <= writes; write++ {
+			for _, after := range []bool{false, true} {
+				p := point{write, after}
+				t.Run(fmt.Sprintf("buying %d keys, write %d of %d, after %v", keys, write, writes, after), func(t *testing.T) {
+					s := newShop(t, 10, perLicense)
+					o := startOperator(t, through)
+					s.issuerReady()
+					killAt(t, p, o, func() {
+						s.buy("sub", func(sub *v1alpha1.SoftwareSubscription) { sub.Spec.Quantity = int64(keys) })
+					})
+					s.settled("sub", v1alpha1.StateActive)
+					s.checkOneKeyPerSlot("sub", keys)
+				})
+				t.Run(fmt.Sprintf("cancelling %d keys, write %d of %d, after %v", keys, write, writes, after), func(t *testing.T) {
+					s := newShop(t, 10, perLicense)
+					o := startOperator(t, through)
+					s.buy("sub", func(sub *v1alpha1.SoftwareSubscription) { sub.Spec.Quantity = int64(keys) })
+					s.settled("sub", v1alpha1.StateActive)
+					killAt(t, p, o, func() {
+						if err := s.cancel("sub"); err != nil {
+							t.Fatal(err)
+						}
+					})
+					sub := s.settled("sub", v1alpha1.StateCancelled)
+					if s.secret("sub-key") != nil || sub.Status.Cancellation.Credit == nil {
+						t.Errorf("Secret left, or no credit: %+v", sub.Status.Cancellation)
+					}
+					for _, e := range s.entries() {
+						if e.Spec.State != v1alpha1.LicenseKeyRevoked {
+							t.Errorf("slot %d is %s", e.Spec.Slot, e.Spec.State)
+						}
+					}
+					if n := len(s.entries()); n != keys {
+						t.Errorf("%d entries in the ledger, want %d", n, keys)
+					}
+				})
+			}
+		}
+	}
+}

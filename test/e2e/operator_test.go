@@ -1,0 +1,115 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+var serial atomic.Int32
+
+// operator is a running operator process.
+type operator struct {
+	t       *testing.T
+	cmd     *exec.Cmd
+	log     string
+	health  string // address
+	metrics string
+	exited  chan struct{} // closed when the process is gone
+}
+
+// startOperator starts the operator and waits until it is ready.
+func startOperator(t *testing.T, kubeconfig string, args ...string) *operator {
+	t.Helper()
+	o := launchOperator(t, kubeconfig, args...)
+	eventually(t, "waiting for the operator to be ready", func() error { return o.probe("readyz") })
+	return o
+}
+
+// launchOperator starts the operator. It is killed at the end of the test.
+func launchOperator(t *testing.T, kubeconfig string, args ...string) *operator {
+	t.Helper()
+	o := &operator{
+		t: t, exited: make(chan struct{}), health: freeAddress(t), metrics: freeAddress(t),
+		log: filepath.Join(logs, fmt.Sprintf("operator-%d.log", serial.Add(1))),
+	}
+	out, err := os.Create(o.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	args = append([]string{"--kubeconfig", kubeconfig, "--health-listen", o.health, "--metrics-listen", o.metrics}, args...)
+	o.cmd = exec.Command(binary, args...)
+	o.cmd.Stdout, o.cmd.Stderr = out, out
+	if err := o.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		_ = o.cmd.Wait()
+		close(o.exited)
+	}()
+	t.Cleanup(func() {
+		o.kill()
+		if t.Failed() {
+			content, _ := os.ReadFile(o.log)
+			t.Logf("the operator's log:\n%s", content[max(0, len(content)-4000):])
+		}
+	})
+	return o
+}
+
+// kill ends the operator as a crash does, and returns when it is gone.
+func (o *operator) kill() {
+	_ = o.cmd.Process.Kill() // or it is gone already
+	<-o.exited
+}
+
+// stop ends the operator as Kubernetes does and returns its exit code.
+func (o *operator) stop() int {
+	o.t.Helper()
+	if err := o.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		o.t.Fatal(err)
+	}
+	select {
+	case <-o.exited:
+	case <-time.After(30 * time.Second):
+		o.t.Fatal("did not stop within 30 s of SIGTERM")
+	}
+	return o.cmd.ProcessState.ExitCode()
+}
+
+func (o *operator) probe(path string) error {
+	select {
+	case <-o.exited:
+		content, _ := os.ReadFile(o.log)
+		o.t.Fatalf("the operator has exited: %s", content)
+	default:
+	}
+	res, err := http.Get("http://" + o.health + "/" + path)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return errors.New(res.Status)
+	}
+	return nil
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
