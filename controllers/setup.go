@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -35,7 +36,11 @@ func Setup(ctx context.Context, mgr ctrl.Manager, namespace string, workers int)
 	if err := mgr.Add(stock); err != nil {
 		return fmt.Errorf("adding the cache of the operator's namespace: %w", err)
 	}
-	if err := ledger.Register(ctx, mgr.GetFieldIndexer()); err != nil {
+	err = ledger.Register(ctx, mgr.GetFieldIndexer())
+	if meta.IsNoMatchError(err) {
+		return fmt.Errorf("the cluster does not have our kinds, install them with \"kubectl apply --server-side -k config/crd\": %w", err)
+	}
+	if err != nil {
 		return err
 	}
 	book := &ledger.Ledger{Client: mgr.GetClient(), Live: mgr.GetAPIReader()}

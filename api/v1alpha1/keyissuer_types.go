@@ -113,7 +113,7 @@ type KeyCounts struct {
 	// +optional
 	Available *int64 `json:"available,omitempty"`
 
-	// issued keys belong to a subscription that has not ended.
+	// issued keys left the issuer and were neither cancelled nor did they expire.
 	// +required
 	Issued int64 `json:"issued"`
 
@@ -140,7 +140,7 @@ type RejectedLine struct {
 
 	// reason says what is wrong with it.
 	// +required
-	// +kubebuilder:validation:MaxLength=256
+	// +kubebuilder:validation:MaxLength=640
 	Reason string `json:"reason"`
 }
 

@@ -337,7 +337,7 @@ var fields = []struct {
 	}}},
 	{iss, "status.rejected[].secret", "status: {rejected: [{secret: $, entry: b, reason: c}]}", length(0, 253)},
 	{iss, "status.rejected[].entry", "status: {rejected: [{secret: a, entry: $, reason: c}]}", length(0, 253)},
-	{iss, "status.rejected[].reason", "status: {rejected: [{secret: a, entry: b, reason: $}]}", length(0, 256)},
+	{iss, "status.rejected[].reason", "status: {rejected: [{secret: a, entry: b, reason: $}]}", length(0, 640)},
 	{iss, "status.conditions", "", conditions},
 
 	{lkey, "spec.issuerRef.name", "{metadata: {name: '$-" + fingerprint + "'}, spec: {issuerRef: {name: $}}}", names},

@@ -138,11 +138,12 @@ func scanForKeys(ctx context.Context) error {
 }
 
 // eventually polls until check returns nil, and fails the test with its last
-// answer when it has not within a minute.
+// answer when it has not within 40 seconds, which is shorter than the poll that
+// would hide a missing wake-up.
 func eventually(t *testing.T, what string, check func() error) {
 	t.Helper()
 	var err error
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(40 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		if err = check(); err == nil {
 			return
 		}
