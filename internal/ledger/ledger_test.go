@@ -42,12 +42,12 @@ func TestOfPurchase(t *testing.T) {
 		cancelled bool
 		want      string
 	}{
-		"nothing was ever issued":                         {nil, false, ""},
-		"its own":                                         {[]v1alpha1.LicenseKeySpec{purchase(1, uid("new"))}, false, "a"},
-		"its own by slot":                                 {[]v1alpha1.LicenseKeySpec{purchase(1, uid("new"), slot(2)), purchase(1, uid("new"))}, false, "ba"},
-		"its own, revoked":                                {[]v1alpha1.LicenseKeySpec{purchase(1, uid("new"), state(revoked))}, true, "a"},
-		"its own before those of an earlier object":       {[]v1alpha1.LicenseKeySpec{purchase(9, uid("old")), purchase(1, uid("new"))}, false, "b"},
-		"after a restore":                                 {[]v1alpha1.LicenseKeySpec{purchase(1, uid("old"), slot(2)), purchase(1, uid("old"))}, false, "ba"},
+		"nothing was ever issued": {nil, false, ""},
+		"its own":                 {[]v1alpha1.LicenseKeySpec{purchase(1, uid("new"))}, false, "a"},
+		"its own by slot":         {[]v1alpha1.LicenseKeySpec{purchase(1, uid("new"), slot(2)), purchase(1, uid("new"))}, false, "ba"},
+		"its own, revoked":        {[]v1alpha1.LicenseKeySpec{purchase(1, uid("new"), state(revoked))}, true, "a"},
+		"its own before those of an earlier object": {[]v1alpha1.LicenseKeySpec{purchase(9, uid("old")), purchase(1, uid("new"))}, false, "b"},
+		"after a restore": {[]v1alpha1.LicenseKeySpec{purchase(1, uid("old"), slot(2)), purchase(1, uid("old"))}, false, "ba"},
 		"after a second restore, the latest purchase":     {[]v1alpha1.LicenseKeySpec{purchase(1, uid("old")), purchase(2, uid("older"))}, false, "b"},
 		"another product is another purchase":             {[]v1alpha1.LicenseKeySpec{purchase(1, uid("old"), product)}, false, ""},
 		"another term is another purchase":                {[]v1alpha1.LicenseKeySpec{purchase(1, uid("old"), term)}, false, ""},

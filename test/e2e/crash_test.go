@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"fmt"
-	"path/filepath"
 	"sync/atomic"
 	"testing"
 
@@ -14,14 +13,7 @@ import (
 // purchase and for a cancellation, and started again. Whatever the point, the
 // purchase ends with its keys, each once, and the cancellation with none.
 func TestKilledBetweenWrites(t *testing.T) {
-	proxy, err := apiproxy.Start(t.Context(), cluster.Config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	through := filepath.Join(t.TempDir(), "kubeconfig")
-	if err := proxy.Kubeconfig(through, kubeconfig); err != nil {
-		t.Fatal(err)
-	}
+	proxy, through := startProxy(t)
 	type point struct {
 		write int
 		after bool // the API server has carried the write out, but its answer is lost

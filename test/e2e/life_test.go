@@ -3,7 +3,6 @@ package e2e
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -147,14 +146,7 @@ func TestLateCancellationIsRefused(t *testing.T) {
 
 // The API server goes away for a while and comes back.
 func TestOutage(t *testing.T) {
-	proxy, err := apiproxy.Start(t.Context(), cluster.Config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	through := filepath.Join(t.TempDir(), "kubeconfig")
-	if err := proxy.Kubeconfig(through, kubeconfig); err != nil {
-		t.Fatal(err)
-	}
+	proxy, through := startProxy(t)
 	s := newShop(t, 20)
 	startOperator(t, through)
 	s.issuerReady()

@@ -12,9 +12,26 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/license-operator/license-operator/test/apiproxy"
 )
 
 var serial atomic.Int32
+
+// startProxy puts a proxy between the operator and the API server. An operator
+// with the kubeconfig that is returned goes through it.
+func startProxy(t *testing.T) (*apiproxy.Proxy, string) {
+	t.Helper()
+	proxy, err := apiproxy.Start(t.Context(), cluster.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	through := filepath.Join(t.TempDir(), "kubeconfig")
+	if err := proxy.Kubeconfig(through, kubeconfig); err != nil {
+		t.Fatal(err)
+	}
+	return proxy, through
+}
 
 // operator is a running operator process.
 type operator struct {
@@ -46,7 +63,7 @@ func launchOperator(t *testing.T, kubeconfig string, args ...string) *operator {
 		t.Fatal(err)
 	}
 	defer out.Close()
-	args = append([]string{"--kubeconfig", kubeconfig, "--health-listen", o.health, "--metrics-listen", o.metrics}, args...)
+	args = append([]string{"--kubeconfig", kubeconfig, "--health-listen", o.health, "--metrics-listen", o.metrics, "--zap-log-level=5"}, args...) // the most that it can log
 	o.cmd = exec.Command(binary, args...)
 	o.cmd.Stdout, o.cmd.Stderr = out, out
 	if err := o.cmd.Start(); err != nil {
