@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -32,13 +33,17 @@ func (r *SoftwareSubscriptionReconciler) product(ctx context.Context, sub *v1alp
 }
 
 // wanted returns the Product of a subscription, and what is wrong with what
-// the customer wants of it.
-func (r *SoftwareSubscriptionReconciler) wanted(ctx context.Context, sub *v1alpha1.SoftwareSubscription) (*v1alpha1.Product, error) {
+// the customer wants of it. Once it was bought, the Product may be gone.
+func (r *SoftwareSubscriptionReconciler) wanted(ctx context.Context, sub *v1alpha1.SoftwareSubscription, bought bool) (*v1alpha1.Product, error) {
 	p, err := r.product(ctx, sub)
-	if err != nil {
+	switch b := new(blocked); {
+	case err == nil:
+		return p, checkDownload(sub, p)
+	case bought && errors.As(err, &b):
+		return nil, nil
+	default:
 		return nil, err
 	}
-	return p, checkDownload(sub, p)
 }
 
 // agree returns what a customer agrees to by buying now.

@@ -2,7 +2,6 @@ package controllers
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/shopspring/decimal"
@@ -16,13 +15,14 @@ import (
 
 // describe writes what holds now into the status of a subscription whose keys
 // are reserved, and returns when that changes.
-func describe(sub *v1alpha1.SoftwareSubscription, purchase v1alpha1.Purchase, delivered bool, now time.Time) (next time.Time, err error) {
+func describe(sub *v1alpha1.SoftwareSubscription, held []v1alpha1.LicenseKey, delivered bool, now time.Time) (next time.Time, err error) {
+	purchase := held[0].Spec.Purchase
 	c, err := contract(purchase)
 	if err != nil {
 		return time.Time{}, err
 	}
 	autoRenew := ptr.Deref(sub.Spec.AutoRenew, true)
-	period, _ := c.Follow(recorded(sub), autoRenew, now)
+	period, _ := c.Follow(recorded(held, c), autoRenew, now)
 	window := c.CancelAt(period, now)
 
 	st := &sub.Status
@@ -64,7 +64,8 @@ func describeEnd(sub *v1alpha1.SoftwareSubscription, purchase v1alpha1.Purchase,
 	st.Next, st.Keys = nil, nil
 	if state == v1alpha1.LicenseKeyRetired {
 		period := c.PeriodAt(at.Add(-time.Second)) // the one that ended then
-		st.State, st.Term, st.Cancellation = v1alpha1.StateExpired, termStatus(period), &v1alpha1.CancellationStatus{}
+		st.State, st.Term = v1alpha1.StateExpired, termStatus(period)
+		st.Cancellation = &v1alpha1.CancellationStatus{Message: "the subscription has expired"}
 		st.Message = fmt.Sprintf("expired at %s; to go on using it, buy a new subscription under another name", stamp(at.Time))
 		setCondition(sub, now, v1alpha1.ConditionKeysIssued, metav1.ConditionFalse, v1alpha1.ReasonRetired, st.Message)
 		return nil
@@ -90,7 +91,7 @@ func describeNothingIssued(sub *v1alpha1.SoftwareSubscription, at, now time.Time
 	st.State = v1alpha1.StateCancelled
 	st.Message = "cancelled before a key was issued; nothing was charged"
 	setCondition(sub, now, v1alpha1.ConditionCancelled, metav1.ConditionTrue, v1alpha1.ReasonNothingIssued, st.Message)
-	setCondition(sub, now, v1alpha1.ConditionKeysIssued, metav1.ConditionFalse, v1alpha1.ReasonRevoked, "")
+	setCondition(sub, now, v1alpha1.ConditionKeysIssued, metav1.ConditionFalse, v1alpha1.ReasonNothingIssued, "")
 }
 
 // tell sums up a pass: state and message for people, conditions for machines.
@@ -110,7 +111,7 @@ func tell(sub *v1alpha1.SoftwareSubscription, now time.Time, err error) {
 	}
 	switch {
 	case err != nil:
-		sub.Status.Message = truncate(err.Error(), 1024)
+		sub.Status.Message = truncate(err.Error(), maxMessage)
 	case refusal != nil && refusal.Status == metav1.ConditionFalse:
 		sub.Status.Message = refusal.Message
 	}
@@ -121,16 +122,15 @@ func hasEnded(sub *v1alpha1.SoftwareSubscription) bool {
 	return sub.Status.State == v1alpha1.StateCancelled || sub.Status.State == v1alpha1.StateExpired
 }
 
-// recorded is the term that status has on record, zero if none.
-func recorded(sub *v1alpha1.SoftwareSubscription) terms.Period {
-	t := sub.Status.Term
-	switch {
-	case t == nil:
-		return terms.Period{}
-	case t.EndsAt == nil:
-		return terms.Period{Start: t.StartsAt.UTC()}
+// recorded is the latest term that the ledger has on record.
+func recorded(held []v1alpha1.LicenseKey, c terms.Contract) terms.Period {
+	within := c.Purchased
+	for _, entry := range held {
+		if until := entry.Spec.RenewedUntil; until != nil {
+			within = until.Add(-time.Second)
+		}
 	}
-	return terms.Period{Start: t.StartsAt.UTC(), End: t.EndsAt.UTC()}
+	return c.PeriodAt(within)
 }
 
 func termStatus(p terms.Period) *v1alpha1.TermStatus {
@@ -159,10 +159,3 @@ func money(amount decimal.Decimal, currency string) *v1alpha1.Money {
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
-
-func truncate(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	return strings.ToValidUTF8(s[:n-3], "") + "..."
-}

@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -12,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/license-operator/license-operator/api/v1alpha1"
 	"github.com/license-operator/license-operator/internal/keys"
@@ -27,12 +29,6 @@ func ended(held []v1alpha1.LicenseKey) (v1alpha1.LicenseKeyState, metav1.Time, b
 	return "", metav1.Time{}, false
 }
 
-// refused reports whether the present spec was refused as cancelled too late.
-func refused(sub *v1alpha1.SoftwareSubscription) bool {
-	c := meta.FindStatusCondition(sub.Status.Conditions, v1alpha1.ConditionCancelled)
-	return c != nil && c.Status == metav1.ConditionFalse && c.ObservedGeneration == sub.Generation
-}
-
 // cancel ends a subscription whose spec says so, if the API server took that
 // request while the window was open, however long ago. It reports whether the
 // subscription is cancelled. Since this cannot be undone, it reads everything
@@ -42,8 +38,9 @@ func (r *SoftwareSubscriptionReconciler) cancel(ctx context.Context, sub *v1alph
 		meta.RemoveStatusCondition(&sub.Status.Conditions, v1alpha1.ConditionCancelled)
 		return false, nil
 	}
-	if refused(sub) {
-		return false, nil
+	if c := meta.FindStatusCondition(sub.Status.Conditions, v1alpha1.ConditionCancelled); c != nil && c.Status == metav1.ConditionFalse {
+		setCondition(sub, now, c.Type, c.Status, c.Reason, c.Message)
+		return false, nil // it was too late, and stays so until it is taken back
 	}
 	if hasEnded(sub) && len(held) == 0 {
 		return true, nil // nothing had been issued
@@ -64,8 +61,11 @@ func (r *SoftwareSubscriptionReconciler) cancel(ctx context.Context, sub *v1alph
 	if err != nil {
 		return false, err
 	}
-	period, _ := c.Follow(recorded(sub), ptr.Deref(live.Spec.AutoRenew, true), at)
-	if w := c.CancelAt(period, at); !w.Open {
+	period, expired := c.Follow(recorded(held, c), ptr.Deref(live.Spec.AutoRenew, true), at)
+	if at.Before(period.Start) {
+		period = c.PeriodAt(at)
+	}
+	if w := c.CancelAt(period, at); !w.Open || !expired.IsZero() {
 		setCondition(sub, now, v1alpha1.ConditionCancelled, metav1.ConditionFalse, v1alpha1.ReasonWindowClosed,
 			fmt.Sprintf("cancelled at %s, but the window closed at %s. The subscription goes on: set spec.cancelled back to false", stamp(at), stamp(w.Until)))
 		return false, nil
@@ -73,9 +73,14 @@ func (r *SoftwareSubscriptionReconciler) cancel(ctx context.Context, sub *v1alph
 	return true, r.end(ctx, sub, held, v1alpha1.LicenseKeyRevoked, metav1.NewTime(at), now)
 }
 
-// expire ends a subscription whose term is over and does not renew. It reports
-// whether it did.
-func (r *SoftwareSubscriptionReconciler) expire(ctx context.Context, sub *v1alpha1.SoftwareSubscription, held []v1alpha1.LicenseKey, now time.Time) (bool, error) {
+// renewOrExpire goes on to the next term when one is over, or ends the
+// subscription if it does not renew. It reports whether it ended. A renewal is
+// on record in the ledger before anything else is done with it, because status
+// does not survive a restore.
+//
+// If the operator was away when the term was over, spec.autoRenew counts as it
+// is found.
+func (r *SoftwareSubscriptionReconciler) renewOrExpire(ctx context.Context, sub *v1alpha1.SoftwareSubscription, held []v1alpha1.LicenseKey, now time.Time) (bool, error) {
 	if len(held) == 0 {
 		return false, nil
 	}
@@ -83,16 +88,16 @@ func (r *SoftwareSubscriptionReconciler) expire(ctx context.Context, sub *v1alph
 	if err != nil {
 		return false, err
 	}
-	if _, expired := c.Follow(recorded(sub), ptr.Deref(sub.Spec.AutoRenew, true), now); expired.IsZero() {
+	before := recorded(held, c)
+	period, expired := c.Follow(before, ptr.Deref(sub.Spec.AutoRenew, true), now)
+	if period == before && expired.IsZero() {
 		return false, nil
 	}
-	live, err := r.reread(ctx, sub)
-	if err != nil {
+	if _, err := r.reread(ctx, sub); err != nil {
 		return false, err
 	}
-	_, expired := c.Follow(recorded(sub), ptr.Deref(live.Spec.AutoRenew, true), now)
 	if expired.IsZero() {
-		return false, nil
+		return false, r.Ledger.Renew(ctx, &held[0], metav1.NewTime(period.End))
 	}
 	return true, r.end(ctx, sub, held, v1alpha1.LicenseKeyRetired, metav1.NewTime(expired), now)
 }
@@ -105,7 +110,7 @@ func (r *SoftwareSubscriptionReconciler) reread(ctx context.Context, sub *v1alph
 		return nil, fmt.Errorf("reading the subscription again: %w", err)
 	}
 	if live.UID != sub.UID || live.Generation != sub.Generation {
-		return nil, waiting(v1alpha1.ReasonStale, "the subscription has just been changed")
+		return nil, errors.New("the subscription has just been changed")
 	}
 	return live, nil
 }
@@ -119,12 +124,27 @@ func (r *SoftwareSubscriptionReconciler) end(ctx context.Context, sub *v1alpha1.
 			return err
 		}
 	}
-	if !hasEnded(sub) {
+	if left, err := r.isLeft(ctx, sub, held); err != nil {
+		return err
+	} else if left || !hasEnded(sub) {
 		if err := r.deleteSecret(ctx, sub, held); err != nil {
 			return err
 		}
+		log.FromContext(ctx).Info("the keys are no longer valid", "state", state, "keys", len(held))
 	}
 	return describeEnd(sub, purchase, state, at, now)
+}
+
+// isLeft reports whether the Secret, as far as the cache knows, holds one of
+// the given keys: perhaps a delivery came after the end.
+func (r *SoftwareSubscriptionReconciler) isLeft(ctx context.Context, sub *v1alpha1.SoftwareSubscription, held []v1alpha1.LicenseKey) (bool, error) {
+	var secret corev1.Secret
+	if err := r.Get(ctx, client.ObjectKey{Namespace: sub.Namespace, Name: sub.KeySecretName()}, &secret); err != nil {
+		return false, client.IgnoreNotFound(err)
+	}
+	return slices.ContainsFunc(held, func(k v1alpha1.LicenseKey) bool {
+		return string(secret.Data[k.Spec.Purchase.KeyEntry(k.Spec.Slot)]) == k.Spec.Fingerprint
+	}), nil
 }
 
 // deleteSecret deletes the Secret if it holds one of the given keys, and that

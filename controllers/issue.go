@@ -12,15 +12,18 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/license-operator/license-operator/api/v1alpha1"
 	"github.com/license-operator/license-operator/internal/keys"
 	"github.com/license-operator/license-operator/internal/ledger"
+	"github.com/license-operator/license-operator/internal/terms"
 )
 
 // releaseAfter is how old a reservation must be before a process that did not
-// make it may release it: whoever made it has no write under way any more,
+// make it may release it: by then whoever made it has no write under way,
 // because each pass is cut off after passTimeout.
 const releaseAfter = 2 * passTimeout
 
@@ -59,9 +62,9 @@ func (r *SoftwareSubscriptionReconciler) issue(ctx context.Context, sub *v1alpha
 		o.issuer, o.purchase = product.Spec.Software.Keys.IssuerRef.Name, purchase
 	}
 	if entries, err := r.delivered(ctx, o, held); entries != nil || err != nil {
-		return entries, errors.Join(err, r.releaseSurplus(ctx, held, entries, now))
+		return entries, errors.Join(err, r.releaseSurplus(ctx, o, held, entries, now))
 	}
-	if reasonOf(sub, v1alpha1.ConditionStalled) == v1alpha1.ReasonSecretNameTaken {
+	if reasonOf(sub, v1alpha1.ConditionReady) == v1alpha1.ReasonSecretNameTaken {
 		// Look first, so that nothing is written while the name is taken.
 		entries, err := r.adopt(ctx, o, nil)
 		if err == nil {
@@ -75,6 +78,7 @@ func (r *SoftwareSubscriptionReconciler) issue(ctx context.Context, sub *v1alpha
 	if err != nil {
 		return held, err
 	}
+	r.stopWaiting(ctx, ctrl.Request{NamespacedName: client.ObjectKeyFromObject(sub)}, o.issuer)
 	reserved, err := r.reserve(ctx, o, source, held)
 	if err != nil {
 		return held, err
@@ -83,6 +87,7 @@ func (r *SoftwareSubscriptionReconciler) issue(ctx context.Context, sub *v1alpha
 	if err != nil {
 		return held, err
 	}
+	log.FromContext(ctx).Info("delivered", "secret", sub.KeySecretName(), "keys", len(entries), "issuer", o.issuer)
 	return entries, nil
 }
 
@@ -137,9 +142,13 @@ func (r *SoftwareSubscriptionReconciler) reserve(ctx context.Context, o order, s
 	}
 	for len(claim.Slots) > 0 {
 		drafts, err := source.Draw(claim)
+		if errors.Is(err, keys.ErrQueued) {
+			return nil, waiting(v1alpha1.ReasonQueued,
+				"waiting for %s: an older subscription needs more than the pool of KeyIssuer %s has left. Whoever runs it: top it up", plural(len(claim.Slots), "key"), o.issuer)
+		}
 		if errors.Is(err, keys.ErrEmpty) {
 			return nil, waiting(v1alpha1.ReasonPoolEmpty,
-				"waiting for %s: the pool of KeyIssuer %s is used up. Whoever runs it: top it up, as \"kubectl describe keyissuer %s\" says", plural(len(claim.Slots), "key"), o.issuer, o.issuer)
+				"waiting for %s: the pool of KeyIssuer %s has not enough left. Whoever runs it: top it up, as \"kubectl describe keyissuer %s\" says", plural(len(claim.Slots), "key"), o.issuer, o.issuer)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("drawing keys from KeyIssuer %s: %w", o.issuer, err)
@@ -168,6 +177,9 @@ func (r *SoftwareSubscriptionReconciler) reserve(ctx context.Context, o order, s
 // reserveOne creates the ledger entry of a key. It returns nil when the key is
 // somebody else's.
 func (r *SoftwareSubscriptionReconciler) reserveOne(ctx context.Context, o order, slot int32, key keys.Draft) (*reservation, error) {
+	if sold, err := r.Ledger.SoldElsewhere(ctx, o.issuer, key.Fingerprint); sold || err != nil {
+		return nil, err
+	}
 	entry := v1alpha1.LicenseKey{
 		ObjectMeta: metav1.ObjectMeta{Name: ledger.Name(o.issuer, key.Fingerprint)},
 		Spec: v1alpha1.LicenseKeySpec{
@@ -184,7 +196,7 @@ func (r *SoftwareSubscriptionReconciler) reserveOne(ctx context.Context, o order
 		return nil, err
 	}
 	// Perhaps our own, from an attempt whose answer was lost.
-	mine, err := r.Ledger.Holds(ctx, o.issuer, key.Fingerprint, o.sub)
+	mine, _, err := r.Ledger.Holds(ctx, o.issuer, key.Fingerprint, o.sub)
 	if err != nil || mine == nil || mine.Spec.Slot != slot || mine.Spec.State != v1alpha1.LicenseKeyIssued {
 		return nil, err
 	}
@@ -226,10 +238,11 @@ func (r *SoftwareSubscriptionReconciler) deliver(ctx context.Context, o order, s
 		if !res.fresh || used {
 			continue
 		}
+		// Offered again whether or not this succeeds: the ledger has the say.
+		source.Return(res.key)
 		if rerr := r.Ledger.Release(ctx, &res.entry); rerr != nil {
 			return nil, rerr
 		}
-		source.Return(res.key)
 	}
 	return adopted, err
 }
@@ -251,11 +264,16 @@ func (r *SoftwareSubscriptionReconciler) adopt(ctx context.Context, o order, res
 	for slot := int32(1); slot <= o.purchase.Keys(); slot++ {
 		fingerprint := keys.Fingerprint(string(secret.Data[o.purchase.KeyEntry(slot)]))
 		entry := known[fingerprint]
+		owner := ledger.ThisOne
 		if entry == nil {
 			var err error
-			if entry, err = r.Ledger.Holds(ctx, o.issuer, fingerprint, o.sub); err != nil {
+			if entry, owner, err = r.Ledger.Holds(ctx, o.issuer, fingerprint, o.sub); err != nil {
 				return nil, err
 			}
+		}
+		if owner == ledger.Namesake {
+			return nil, waiting(v1alpha1.ReasonSecretNameTaken,
+				"Secret %s still holds the key of an earlier subscription of this name: waiting until it is deleted", secret.Name)
 		}
 		if entry == nil || entry.Spec.Slot != slot || entry.Spec.State != v1alpha1.LicenseKeyIssued {
 			return nil, stalled(v1alpha1.ReasonSecretNameTaken,
@@ -289,16 +307,46 @@ func (r *SoftwareSubscriptionReconciler) delivered(ctx context.Context, o order,
 	return entries, nil
 }
 
-// releaseSurplus gives back what another process reserved for slots that are
+// releasable is when to look again for surplus that is too young to release
+// now; zero if there is none.
+func releasable(held []v1alpha1.LicenseKey, now time.Time) time.Time {
+	if len(held) == 0 || len(held) <= int(held[0].Spec.Purchase.Keys()) {
+		return time.Time{}
+	}
+	var due time.Time
+	for _, entry := range held {
+		if at := entry.CreationTimestamp.Add(releaseAfter); now.Before(at) {
+			due = terms.Earliest(due, at)
+		}
+	}
+	return due
+}
+
+// releaseSurplus gives back what another process reserved for slots that were
 // filled with other keys. There is some only if two processes led at once.
-func (r *SoftwareSubscriptionReconciler) releaseSurplus(ctx context.Context, held, delivered []v1alpha1.LicenseKey, now time.Time) error {
+//
+// It was certainly not delivered if the Secret with the other keys was there
+// before it was reserved, and is there still. Anything else stays reserved: a
+// key that nobody uses is better than one that two have.
+func (r *SoftwareSubscriptionReconciler) releaseSurplus(ctx context.Context, o order, held, delivered []v1alpha1.LicenseKey, now time.Time) error {
+	if len(held) == len(delivered) {
+		return nil
+	}
+	var secret corev1.Secret
+	if err := r.Live.Get(ctx, client.ObjectKey{Namespace: o.sub.Namespace, Name: o.sub.KeySecretName()}, &secret); err != nil {
+		return client.IgnoreNotFound(err)
+	}
 	for _, entry := range held {
 		used := slices.ContainsFunc(delivered, func(d v1alpha1.LicenseKey) bool { return d.Name == entry.Name })
-		if used || now.Sub(entry.CreationTimestamp.Time) < releaseAfter {
+		reserved := entry.CreationTimestamp.Time
+		if used || now.Sub(reserved) < releaseAfter || !secret.CreationTimestamp.Time.Before(reserved) {
 			continue
 		}
 		if err := r.Ledger.Release(ctx, &entry); err != nil {
 			return err
+		}
+		if source, _ := r.Keys.Get(o.issuer); source != nil {
+			source.Return(keys.Draft{Fingerprint: entry.Spec.Fingerprint})
 		}
 	}
 	return nil

@@ -51,7 +51,7 @@ type KeyIssuerReconciler struct {
 // Reconcile brings the source and the status of an issuer up to date.
 func (r *KeyIssuerReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	issuer := &v1alpha1.KeyIssuer{}
-	if err := r.Get(ctx, req.NamespacedName, issuer); err != nil || !issuer.DeletionTimestamp.IsZero() {
+	if err := r.Get(ctx, req.NamespacedName, issuer); err != nil {
 		r.Keys.Remove(req.Name)
 		r.pools.drop(req.Name)
 		return ctrl.Result{}, client.IgnoreNotFound(err)
@@ -60,8 +60,8 @@ func (r *KeyIssuerReconciler) Reconcile(ctx context.Context, req ctrl.Request) (
 	now := r.Clock.Now().UTC().Truncate(time.Second)
 
 	err := r.reconcile(ctx, issuer, now)
-	if _, known := r.Keys.Get(issuer.Name); !known && errors.As(err, new(*blocked)) {
-		r.Keys.Set(issuer.Name, nil)
+	if _, known := r.Keys.Get(issuer.Name); !known {
+		r.Keys.Set(issuer.Name, nil) // those who want keys are told to wait
 	}
 	summarize(issuer, now, err, false)
 	if perr := patchStatus(ctx, r.Client, before, issuer); perr != nil {
@@ -71,6 +71,10 @@ func (r *KeyIssuerReconciler) Reconcile(ctx context.Context, req ctrl.Request) (
 }
 
 func (r *KeyIssuerReconciler) reconcile(ctx context.Context, issuer *v1alpha1.KeyIssuer, now time.Time) error {
+	if !issuer.DeletionTimestamp.IsZero() {
+		r.Keys.Set(issuer.Name, nil)
+		return waiting(v1alpha1.ReasonIssuerNotReady, "it is being deleted")
+	}
 	entries, err := r.Ledger.Of(ctx, issuer.Name)
 	if err != nil {
 		return err

@@ -123,6 +123,48 @@ func availableKeys(i *v1alpha1.KeyIssuer) int64 {
 	return *i.Status.Keys.Available
 }
 
+// One Secret is one pool's, and one key one issuer's.
+func TestPoolsShareNothing(t *testing.T) {
+	s := newShop(t, "SAME-0001")
+	s.create(&v1alpha1.KeyIssuer{ObjectMeta: metav1.ObjectMeta{Name: s.name + "-twin"}, Spec: v1alpha1.KeyIssuerSpec{
+		Pool: &v1alpha1.KeyPool{SecretSelector: metav1.LabelSelector{MatchLabels: map[string]string{"pool": s.name}}},
+	}})
+	if i := s.lookAtIssuer(); conditions(i) != "KeysAccepted=True(AllAccepted) LowKeys=True(BelowWatermark) Ready=False(PoolShared) Stalled=True(PoolShared)" || !strings.Contains(readyMessage(i), s.name+"-twin") {
+		t.Errorf("%s: %s", conditions(i), readyMessage(i))
+	}
+	s.buy("sub")
+	if sub, _ := s.pass("sub"); sub.Status.Keys != nil {
+		t.Error("a stalled issuer goes on issuing")
+	}
+	if err := live.Delete(t.Context(), &v1alpha1.KeyIssuer{ObjectMeta: metav1.ObjectMeta{Name: s.name + "-twin"}}); err != nil {
+		t.Fatal(err)
+	}
+	s.lookAtIssuer()
+	if sub, _ := s.pass("sub"); sub.Status.State != v1alpha1.StateActive {
+		t.Errorf("%s", conditions(sub))
+	}
+
+	other := newShop(t, "KEY-0002")
+	other.buy("sub") // the other one has looked at its keys before
+	other.topUp("copy", "SAME-0001")
+	if i := other.lookAtIssuer(); availableKeys(i) != 1 || i.Status.Rejected[0].Reason != "was issued by KeyIssuer "+s.name {
+		t.Errorf("%d available, rejected %+v", availableKeys(i), i.Status.Rejected)
+	}
+}
+
+// Two issuers have the same key in different Secrets, and look before either
+// has sold it.
+func TestKeyInTwoPools(t *testing.T) {
+	s, other := newShop(t, "SAME-7777"), newShop(t, "SAME-7777", "KEY-7778")
+	s.buy("sub")
+	s.pass("sub")
+	other.buy("sub")
+	other.pass("sub")
+	if got := other.secret("sub-key")["key"]; got != "KEY-7778" {
+		t.Errorf("sold twice: %q", got)
+	}
+}
+
 func readyMessage(i *v1alpha1.KeyIssuer) string {
 	for _, c := range i.Status.Conditions {
 		if c.Type == v1alpha1.ConditionReady {
@@ -133,7 +175,7 @@ func readyMessage(i *v1alpha1.KeyIssuer) string {
 }
 
 func TestPoolCounts(t *testing.T) {
-	s := newShop(t, "K1", "K2", "K3", "K4")
+	s := newShop(t, "KEY-0001", "KEY-0002", "KEY-0003", "KEY-0004")
 	for _, name := range []string{"a", "b"} {
 		s.buy(name)
 		s.pass(name)
@@ -145,7 +187,7 @@ func TestPoolCounts(t *testing.T) {
 	if *got.Available != 2 || got.Total != want.Total || got.Issued != want.Issued || got.Revoked != want.Revoked {
 		t.Errorf("got %+v, %d available", got, *got.Available)
 	}
-	s.topUp("more", "K5\nK1") // K1 is sold, and stays so
+	s.topUp("more", "KEY-0005\nKEY-0001") // KEY-0001 is sold, and stays so
 	if got := s.lookAtIssuer().Status; *got.Keys.Available != 3 || len(got.Rejected) != 1 {
 		t.Errorf("after topping up: %+v, %d available", got, *got.Keys.Available)
 	}
@@ -170,6 +212,55 @@ func TestLargePool(t *testing.T) {
 	if got := s.secret("sub-key")["key"]; got != "AAAAA-BBBBB-CCCCC-00000-00000" {
 		t.Errorf("got %q", got)
 	}
+}
+
+// A signing key is no licence key, whoever labels its Secret.
+func TestSigningKeyIsNoStock(t *testing.T) {
+	s := newShop(t, "KEY-0001")
+	pem, err := keys.GenerateSigningKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.topUp("pem", string(pem)) // by mistake, under a name that no issuer uses
+	if i := s.lookAtIssuer(); availableKeys(i) != 1 || conditions(i) != "KeysAccepted=False(LinesRejected) LowKeys=True(BelowWatermark) Ready=False(PoolUnreadable) Stalled=True(PoolUnreadable)" {
+		t.Errorf("%d available, %s", availableKeys(i), conditions(i))
+	}
+	s.create(&v1alpha1.KeyIssuer{ObjectMeta: metav1.ObjectMeta{Name: s.name + "-signed"}, Spec: v1alpha1.KeyIssuerSpec{Signed: &v1alpha1.SignedKeys{SecretName: s.name + "-pem"}}})
+	if i := s.lookAtIssuer(); availableKeys(i) != 1 || conditions(i) != "KeysAccepted=True(AllAccepted) LowKeys=True(BelowWatermark) Ready=True(KeysAvailable)" {
+		t.Errorf("%d available, %s", availableKeys(i), conditions(i))
+	}
+}
+
+// An issuer of the same name that is of the other type starts afresh.
+func TestPoolIsReplacedBySigning(t *testing.T) {
+	s := newShop(t, "KEY-0001")
+	s.buy("sub")
+	s.pass("sub")
+	if err := live.Delete(t.Context(), &v1alpha1.KeyIssuer{ObjectMeta: metav1.ObjectMeta{Name: s.name}}); err != nil {
+		t.Fatal(err)
+	}
+	s.create(&v1alpha1.KeyIssuer{ObjectMeta: metav1.ObjectMeta{Name: s.name}, Spec: v1alpha1.KeyIssuerSpec{Signed: &v1alpha1.SignedKeys{SecretName: s.name + "-signing"}}})
+	s.process = s.restart()
+	if i := s.lookAtIssuer(); conditions(i) != "Ready=True(KeysAvailable)" {
+		t.Errorf("%s: %s", conditions(i), readyMessage(i))
+	}
+}
+
+// What cannot be looked at keeps nobody spinning.
+func TestIssuerThatIsBeingDeleted(t *testing.T) {
+	s := newShop(t, "KEY-0001")
+	i := &v1alpha1.KeyIssuer{ObjectMeta: metav1.ObjectMeta{Name: s.name}}
+	s.edit(i, func() { i.Finalizers = []string{"example.com/hold"} })
+	if err := live.Delete(t.Context(), i); err != nil {
+		t.Fatal(err)
+	}
+	s.process = s.restart()
+	s.lookAtIssuer()
+	s.buy("sub")
+	if sub, res := s.pass("sub"); conditions(sub) != "Ready=False(IssuerNotReady) Reconciling=True(IssuerNotReady)" || res.RequeueAfter != poll {
+		t.Errorf("%s, requeue %v", conditions(sub), res.RequeueAfter)
+	}
+	s.edit(i, func() { i.Finalizers = nil })
 }
 
 // newSigningShop opens a shop that sells signed keys.
@@ -271,7 +362,7 @@ func TestSigningKeyIsNeverReplaced(t *testing.T) {
 }
 
 func TestIssuerThatIsDeletedIssuesNothing(t *testing.T) {
-	s := newShop(t, "K1")
+	s := newShop(t, "KEY-0001")
 	if err := live.Delete(t.Context(), &v1alpha1.KeyIssuer{ObjectMeta: metav1.ObjectMeta{Name: s.name}}); err != nil {
 		t.Fatal(err)
 	}

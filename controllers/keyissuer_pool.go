@@ -17,7 +17,6 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	"github.com/license-operator/license-operator/api/v1alpha1"
 	"github.com/license-operator/license-operator/internal/keys"
@@ -28,7 +27,7 @@ type loadedPool struct {
 	*keys.Pool
 	version  string // of the Secrets and the format
 	secrets  int
-	rejected []keys.Rejection
+	rejected keys.Rejections
 }
 
 // poolCache remembers the pools by issuer, so that a pool is read again only
@@ -63,25 +62,22 @@ func (c *poolCache) drop(issuer string) {
 // stock loads the pool of an issuer, makes it available, and tells how it is.
 func (r *KeyIssuerReconciler) stock(ctx context.Context, issuer *v1alpha1.KeyIssuer, entries []v1alpha1.LicenseKey, now time.Time) error {
 	pool, err := r.load(ctx, issuer, entries)
+	if errors.As(err, new(*blocked)) {
+		r.Keys.Set(issuer.Name, nil) // nothing is sold from a pool that is not what it says
+	}
 	if err != nil {
 		return err
 	}
-	for _, c := range pool.Servable() {
-		waiter := &v1alpha1.SoftwareSubscription{ObjectMeta: metav1.ObjectMeta{Namespace: c.Customer, Name: c.Subscription}}
-		select {
-		case r.Wake <- event.GenericEvent{Object: waiter}:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
+	r.Keys.Set(issuer.Name, pool.Pool)
+	wake(ctx, r.Wake, pool.Servable())
 	total, free := pool.Size()
 	counts := issuer.Status.Keys
 	counts.Total, counts.Available = int64(total), ptr.To(int64(free))
 	r.describePool(issuer, pool, free, now)
 
-	if i := slices.IndexFunc(pool.rejected, func(l keys.Rejection) bool { return l.Line == 0 }); i >= 0 {
-		return stalled(v1alpha1.ReasonPoolUnreadable, "Secret %s, entry %s: %s. Keys from the rest of the pool are issued all the same",
-			pool.rejected[i].Secret, pool.rejected[i].Entry, pool.rejected[i].Reason)
+	if len(pool.rejected.Entries) > 0 {
+		bad := pool.rejected.Entries[0]
+		return stalled(v1alpha1.ReasonPoolUnreadable, "Secret %s, entry %s: %s. Keys from the rest of the pool are issued all the same", bad.Secret, bad.Entry, bad.Reason)
 	}
 	if free == 0 {
 		selector := metav1.FormatLabelSelector(&issuer.Spec.Pool.SecretSelector)
@@ -94,10 +90,11 @@ func (r *KeyIssuerReconciler) stock(ctx context.Context, issuer *v1alpha1.KeyIss
 func (r *KeyIssuerReconciler) describePool(issuer *v1alpha1.KeyIssuer, pool *loadedPool, free int, now time.Time) {
 	st := &issuer.Status
 	st.Rejected = nil
-	for _, l := range pool.rejected[:min(len(pool.rejected), v1alpha1.MaxRejectedLines)] {
+	rejected := slices.Concat(pool.rejected.Entries, pool.rejected.Lines)
+	for _, l := range rejected[:min(len(rejected), v1alpha1.MaxRejectedLines)] {
 		st.Rejected = append(st.Rejected, v1alpha1.RejectedLine{Secret: l.Secret, Entry: l.Entry, Line: int64(l.Line), Reason: l.Reason})
 	}
-	if n := len(pool.rejected); n > 0 {
+	if n := pool.rejected.Total; n > 0 {
 		setCondition(issuer, now, v1alpha1.ConditionKeysAccepted, metav1.ConditionFalse, v1alpha1.ReasonLinesRejected,
 			plural(n, "place")+" without a usable key: status.rejected lists the first")
 	} else {
@@ -119,7 +116,7 @@ func (r *KeyIssuerReconciler) load(ctx context.Context, issuer *v1alpha1.KeyIssu
 	if err != nil {
 		return nil, stalled(v1alpha1.ReasonInvalidPattern, "spec.pool: %v", err)
 	}
-	secrets, err := r.poolSecrets(ctx, spec)
+	secrets, err := r.poolSecrets(ctx, issuer)
 	if err != nil {
 		return nil, err
 	}
@@ -135,7 +132,11 @@ func (r *KeyIssuerReconciler) load(ctx context.Context, issuer *v1alpha1.KeyIssu
 	}
 	pool.Sync(held)
 	if pool.version != version {
-		stock, rejected := parse(secrets, format)
+		elsewhere, err := r.Ledger.Elsewhere(ctx, issuer.Name)
+		if err != nil {
+			return nil, err
+		}
+		stock, rejected := parse(secrets, format, elsewhere)
 		pool.Load(stock)
 		pool.version, pool.secrets, pool.rejected = version, len(secrets), rejected
 	}
@@ -145,31 +146,59 @@ func (r *KeyIssuerReconciler) load(ctx context.Context, issuer *v1alpha1.KeyIssu
 			return nil, err
 		}
 		r.pools.put(issuer.Name, pool)
-		r.Keys.Set(issuer.Name, pool.Pool)
 	}
 	return pool, nil
 }
 
-// poolSecrets returns the Secrets of a pool by name. What the operator itself
-// made, such as a signing key, is never a pool.
-func (r *KeyIssuerReconciler) poolSecrets(ctx context.Context, spec *v1alpha1.KeyPool) ([]corev1.Secret, error) {
-	selector, err := metav1.LabelSelectorAsSelector(&spec.SecretSelector)
+// poolSecrets returns the Secrets of a pool by name. What holds a signing key
+// is never a pool, and no Secret belongs to two.
+func (r *KeyIssuerReconciler) poolSecrets(ctx context.Context, issuer *v1alpha1.KeyIssuer) ([]corev1.Secret, error) {
+	selector, err := poolSelector(issuer)
 	if err != nil {
-		return nil, stalled(v1alpha1.ReasonInvalidSelector, "spec.pool.secretSelector: %v", err)
-	}
-	if selector.Matches(labels.Set{}) {
-		return nil, stalled(v1alpha1.ReasonInvalidSelector, "spec.pool.secretSelector takes Secrets without any label for keys: ask for a label that only the Secrets of this pool have")
+		return nil, err
 	}
 	var list corev1.SecretList
 	err = r.Stock.List(ctx, &list, client.InNamespace(r.Namespace), client.MatchingLabelsSelector{Selector: selector}, client.UnsafeDisableDeepCopy)
 	if err != nil {
 		return nil, fmt.Errorf("reading the Secrets of the pool: %w", err)
 	}
+	var issuers v1alpha1.KeyIssuerList
+	if err := r.List(ctx, &issuers); err != nil {
+		return nil, fmt.Errorf("reading the other issuers: %w", err)
+	}
 	secrets := slices.DeleteFunc(list.Items, func(s corev1.Secret) bool {
-		return s.Labels[v1alpha1.LabelManagedBy] == v1alpha1.ManagedByOperator || !s.DeletionTimestamp.IsZero()
+		return s.Labels[v1alpha1.LabelManagedBy] == v1alpha1.ManagedByOperator || !s.DeletionTimestamp.IsZero() ||
+			slices.ContainsFunc(issuers.Items, func(i v1alpha1.KeyIssuer) bool { return i.Spec.Signed != nil && i.Spec.Signed.SecretName == s.Name })
 	})
+	for _, s := range secrets {
+		for i := range issuers.Items {
+			if other := &issuers.Items[i]; other.Name != issuer.Name && selects(other, &s) {
+				return nil, stalled(v1alpha1.ReasonPoolShared, "Secret %s is also selected by KeyIssuer %s, and its keys would be sold twice: give each pool Secrets of its own", s.Name, other.Name)
+			}
+		}
+	}
 	slices.SortFunc(secrets, func(a, b corev1.Secret) int { return cmp.Compare(a.Name, b.Name) })
 	return secrets, nil
+}
+
+func poolSelector(issuer *v1alpha1.KeyIssuer) (labels.Selector, error) {
+	selector, err := metav1.LabelSelectorAsSelector(&issuer.Spec.Pool.SecretSelector)
+	if err != nil {
+		return nil, stalled(v1alpha1.ReasonInvalidSelector, "spec.pool.secretSelector: %v", err)
+	}
+	if selector.Matches(labels.Set{}) {
+		return nil, stalled(v1alpha1.ReasonInvalidSelector, "spec.pool.secretSelector takes Secrets without any label for keys: ask for a label that only the Secrets of this pool have")
+	}
+	return selector, nil
+}
+
+// selects reports whether a Secret belongs to the pool of an issuer.
+func selects(issuer *v1alpha1.KeyIssuer, s *corev1.Secret) bool {
+	if issuer.Spec.Pool == nil {
+		return false
+	}
+	selector, err := poolSelector(issuer)
+	return err == nil && selector.Matches(labels.Set(s.Labels))
 }
 
 func poolVersion(spec *v1alpha1.KeyPool, secrets []corev1.Secret) string {
@@ -181,14 +210,24 @@ func poolVersion(spec *v1alpha1.KeyPool, secrets []corev1.Secret) string {
 	return b.String()
 }
 
-func parse(secrets []corev1.Secret, format *regexp.Regexp) ([]string, []keys.Rejection) {
+// parse reads the keys of a pool, without those that another issuer has sold:
+// elsewhere says which, by fingerprint.
+func parse(secrets []corev1.Secret, format *regexp.Regexp, elsewhere map[string]string) ([]string, keys.Rejections) {
 	var entries []keys.Entry
 	for i := range secrets {
 		for _, name := range slices.Sorted(maps.Keys(secrets[i].Data)) {
 			entries = append(entries, keys.Entry{Secret: secrets[i].Name, Name: name, Data: secrets[i].Data[name]})
 		}
 	}
-	return keys.Parse(entries, format)
+	return keys.Parse(entries, format, func(key string) string {
+		if len(elsewhere) == 0 {
+			return ""
+		}
+		if issuer := elsewhere[keys.Fingerprint(key)]; issuer != "" {
+			return "was issued by KeyIssuer " + issuer
+		}
+		return ""
+	})
 }
 
 // queue puts the subscriptions that wait for this issuer into the pool's queue.
@@ -201,7 +240,7 @@ func (r *KeyIssuerReconciler) queue(ctx context.Context, issuer string, pool *ke
 		for i := range subs.Items {
 			sub := &subs.Items[i]
 			purchase := v1alpha1.Purchase{Quantity: sub.Spec.Quantity, KeysPer: p.Spec.Software.Keys.Per}
-			if reasonOf(sub, v1alpha1.ConditionReconciling) != v1alpha1.ReasonPoolEmpty {
+			if reason := reasonOf(sub, v1alpha1.ConditionReconciling); reason != v1alpha1.ReasonPoolEmpty && reason != v1alpha1.ReasonQueued {
 				continue
 			}
 			pool.Wait(keys.Claim{

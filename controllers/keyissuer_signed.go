@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -22,13 +23,14 @@ const signingKeyEntry = "ed25519.pem"
 // after which customers' keys no longer verify, so a person has to look.
 func (r *KeyIssuerReconciler) signer(ctx context.Context, issuer *v1alpha1.KeyIssuer, entries []v1alpha1.LicenseKey) (*keys.Signer, error) {
 	name := issuer.Spec.Signed.SecretName
+	signed := slices.IndexFunc(entries, func(k v1alpha1.LicenseKey) bool { return k.Spec.Dataset != "" })
 	var secret corev1.Secret
 	err := r.Stock.Get(ctx, client.ObjectKey{Namespace: r.Namespace, Name: name}, &secret)
 	if apierrors.IsNotFound(err) { // perhaps the cache is late
 		err = r.Live.Get(ctx, client.ObjectKey{Namespace: r.Namespace, Name: name}, &secret)
 	}
 	if apierrors.IsNotFound(err) {
-		if issuer.Status.PublicKey != "" || len(entries) > 0 {
+		if issuer.Status.PublicKey != "" || signed >= 0 {
 			return nil, stalled(v1alpha1.ReasonSigningKeyLost,
 				"Secret %s/%s with the signing key is gone: restore it. Keys already issued verify only with it; for a new one create another KeyIssuer", r.Namespace, name)
 		}
@@ -46,8 +48,8 @@ func (r *KeyIssuerReconciler) signer(ctx context.Context, issuer *v1alpha1.KeyIs
 	}
 	signer := keys.NewSigner(issuer.Name, key)
 	changed := issuer.Status.PublicKey != "" && issuer.Status.PublicKey != signer.PublicKey()
-	if len(entries) > 0 {
-		_, err := signer.Recover(entries[0].Spec.Fingerprint, entries[0].Spec.Dataset)
+	if signed >= 0 {
+		_, err := signer.Recover(entries[signed].Spec.Fingerprint, entries[signed].Spec.Dataset)
 		changed = changed || err != nil
 	}
 	if changed {

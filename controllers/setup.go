@@ -60,7 +60,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, namespace string, workers int)
 	}
 	subscriptions := &SoftwareSubscriptionReconciler{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(),
-		Clock: clock.RealClock{}, Ledger: book, Keys: registry, Woken: wake, Workers: workers,
+		Clock: clock.RealClock{}, Ledger: book, Keys: registry, Wake: wake, Workers: workers,
 	}
 	if err := subscriptions.SetupWithManager(ctx, mgr); err != nil {
 		return fmt.Errorf("setting up SoftwareSubscriptions: %w", err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -13,6 +14,7 @@ import (
 	"github.com/license-operator/license-operator/api/v1alpha1"
 	"github.com/license-operator/license-operator/internal/keys"
 	"github.com/license-operator/license-operator/internal/ledger"
+	"github.com/license-operator/license-operator/internal/terms"
 )
 
 // +kubebuilder:rbac:groups=license-operator.io,resources=softwaresubscriptions,verbs=get;list;watch
@@ -32,8 +34,8 @@ type SoftwareSubscriptionReconciler struct {
 	Clock  clock.PassiveClock
 	Ledger *ledger.Ledger
 	Keys   *keys.Registry
-	// Woken tells the subscriptions that waited and can be served now.
-	Woken <-chan event.GenericEvent
+	// Wake carries the subscriptions that waited and can be served now.
+	Wake chan event.GenericEvent
 	// Workers is how many subscriptions are worked on at a time; 0 means one.
 	Workers int
 }
@@ -43,7 +45,7 @@ type SoftwareSubscriptionReconciler struct {
 func (r *SoftwareSubscriptionReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	sub := &v1alpha1.SoftwareSubscription{}
 	if err := r.Get(ctx, req.NamespacedName, sub); err != nil || !sub.DeletionTimestamp.IsZero() {
-		r.Keys.Forget(req.Namespace, req.Name)
+		r.stopWaiting(ctx, req, "")
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	before := sub.DeepCopy()
@@ -53,8 +55,8 @@ func (r *SoftwareSubscriptionReconciler) Reconcile(ctx context.Context, req ctrl
 	if errors.Is(err, errTooEarly) {
 		return ctrl.Result{RequeueAfter: moment}, nil
 	}
-	if b := new(blocked); !errors.As(err, &b) || b.reason != v1alpha1.ReasonPoolEmpty {
-		r.Keys.Forget(req.Namespace, req.Name)
+	if b := new(blocked); !errors.As(err, &b) || b.reason != v1alpha1.ReasonPoolEmpty && b.reason != v1alpha1.ReasonQueued {
+		r.stopWaiting(ctx, req, "")
 	}
 	tell(sub, now, err)
 	if perr := patchStatus(ctx, r.Client, before, sub); perr != nil {
@@ -76,20 +78,40 @@ func (r *SoftwareSubscriptionReconciler) reconcile(ctx context.Context, sub *v1a
 	if cancelled, err := r.cancel(ctx, sub, held, now); cancelled || err != nil {
 		return time.Time{}, err
 	}
-	if expired, err := r.expire(ctx, sub, held, now); expired || err != nil {
+	if expired, err := r.renewOrExpire(ctx, sub, held, now); expired || err != nil {
 		return time.Time{}, err
 	}
-	product, wanted := r.wanted(ctx, sub)
+	product, wanted := r.wanted(ctx, sub, len(held) > 0)
 	if wanted != nil && len(held) == 0 {
 		return time.Time{}, wanted // nothing is spent on what cannot be had
 	}
+	surplus := releasable(held, now)
 	held, err = r.issue(ctx, sub, product, held, now)
 	if len(held) == 0 {
 		return time.Time{}, err
 	}
-	next, derr := describe(sub, held[0].Spec.Purchase, err == nil, now)
+	next, derr := describe(sub, held, err == nil, now)
+	next = terms.Earliest(next, surplus)
 	if err == nil {
 		err = wanted // the key was bought and is delivered all the same
 	}
 	return next, errors.Join(derr, err)
+}
+
+// stopWaiting takes a subscription out of the queues of all issuers but one,
+// and wakes those who can be served now because of that.
+func (r *SoftwareSubscriptionReconciler) stopWaiting(ctx context.Context, req ctrl.Request, except string) {
+	wake(ctx, r.Wake, r.Keys.Forget(req.Namespace, req.Name, except))
+}
+
+// wake has subscriptions looked at that waited for keys.
+func wake(ctx context.Context, to chan<- event.GenericEvent, claims []keys.Claim) {
+	for _, c := range claims {
+		sub := &v1alpha1.SoftwareSubscription{ObjectMeta: metav1.ObjectMeta{Namespace: c.Customer, Name: c.Subscription}}
+		select {
+		case to <- event.GenericEvent{Object: sub}:
+		case <-ctx.Done():
+			return // they look again by themselves
+		}
+	}
 }

@@ -62,50 +62,50 @@ func TestFirstPass(t *testing.T) {
 		writes     string
 	}{
 		"a key from the pool": {
-			stock: []string{"K1", "K2"}, conditions: issued, message: "key in Secret sub-key",
+			stock: []string{"KEY-0001", "KEY-0002"}, conditions: issued, message: "key in Secret sub-key",
 			kstatus: status.CurrentStatus, requeue: longestSleep, writes: threeWrites,
 		},
 		"a key for each licence": {
-			stock: []string{"K1", "K2", "K3"}, prepare: perLicense, buy: []change{quantity(3)},
+			stock: []string{"KEY-0001", "KEY-0002", "KEY-0003"}, prepare: perLicense, buy: []change{quantity(3)},
 			conditions: issued, message: "key in Secret sub-key", kstatus: status.CurrentStatus, requeue: longestSleep,
 			writes: "create v1alpha1.LicenseKey, create v1alpha1.LicenseKey, " + threeWrites,
 		},
 		"perpetual": {
-			stock: []string{"K1"}, buy: []change{term(v1alpha1.TermPerpetual)}, conditions: issued,
+			stock: []string{"KEY-0001"}, buy: []change{term(v1alpha1.TermPerpetual)}, conditions: issued,
 			message: "key in Secret", kstatus: status.CurrentStatus, requeue: longestSleep, writes: threeWrites,
 		},
 		"an older version, within downgrade rights": {
-			stock: []string{"K1"}, buy: []change{download("2019", "")}, conditions: issued,
+			stock: []string{"KEY-0001"}, buy: []change{download("2019", "")}, conditions: issued,
 			message: "key in Secret", kstatus: status.CurrentStatus, requeue: longestSleep, writes: threeWrites,
 		},
 		"unknown product": {
-			stock: []string{"K1"}, buy: []change{func(s *v1alpha1.SoftwareSubscription) { s.Spec.ProductRef.Name = "nope" }},
+			stock: []string{"KEY-0001"}, buy: []change{func(s *v1alpha1.SoftwareSubscription) { s.Spec.ProductRef.Name = "nope" }},
 			conditions: blocked("Stalled", "ProductNotFound"), message: "Product nope does not exist: create it",
 			kstatus: status.FailedStatus, requeue: poll, writes: statusOnly,
 		},
 		"term not sold": {
-			stock: []string{"K1"}, buy: []change{term(v1alpha1.TermThreeYears)},
+			stock: []string{"KEY-0001"}, buy: []change{term(v1alpha1.TermThreeYears)},
 			conditions: blocked("Stalled", "TermNotSold"), message: "not sold for term P3Y, only for P1Y, P1M, Perpetual",
 			kstatus: status.FailedStatus, requeue: poll, writes: statusOnly,
 		},
 		"version not offered": {
-			stock: []string{"K1"}, buy: []change{download("2013", "")},
+			stock: []string{"KEY-0001"}, buy: []change{download("2013", "")},
 			conditions: blocked("Stalled", "VersionNotOffered"), message: "to one of 2024, 2021, 2019",
 			kstatus: status.FailedStatus, requeue: poll, writes: statusOnly,
 		},
 		"version older than downgrade rights": {
-			stock: []string{"K1"}, buy: []change{download("2016", "")},
+			stock: []string{"KEY-0001"}, buy: []change{download("2016", "")},
 			conditions: blocked("Stalled", "VersionNotOffered"), message: "to one of 2024, 2021, 2019",
 			kstatus: status.FailedStatus, requeue: poll, writes: statusOnly,
 		},
 		"language not offered": {
-			stock: []string{"K1"}, buy: []change{download("2024", "tlh")},
+			stock: []string{"KEY-0001"}, buy: []change{download("2024", "tlh")},
 			conditions: blocked("Stalled", "VersionNotOffered"), message: "to one of en-US x64",
 			kstatus: status.FailedStatus, requeue: poll, writes: statusOnly,
 		},
 		"more keys than a Secret holds": {
-			stock: []string{"K1"}, prepare: perLicense, buy: []change{quantity(1001)},
-			conditions: blocked("Stalled", "TooManyKeys"), message: "holds at most 1000",
+			stock: []string{"KEY-0001"}, prepare: perLicense, buy: []change{quantity(501)},
+			conditions: blocked("Stalled", "TooManyKeys"), message: "holds at most 500",
 			kstatus: status.FailedStatus, requeue: poll, writes: statusOnly,
 		},
 		"no issuer": {
@@ -128,13 +128,18 @@ func TestFirstPass(t *testing.T) {
 			conditions: blocked("Reconciling", "PoolEmpty"), message: "Whoever runs it: top it up",
 			kstatus: status.InProgressStatus, requeue: poll, writes: statusOnly,
 		},
+		"as many keys as a Secret holds": {
+			stock: manyKeys(500), prepare: perLicense, buy: []change{quantity(500)}, conditions: issued,
+			message: "key in Secret", kstatus: status.CurrentStatus, requeue: longestSleep,
+			writes: strings.Repeat("create v1alpha1.LicenseKey, ", 499) + threeWrites,
+		},
 		"fewer keys than licences": {
-			stock: []string{"K1", "K2"}, prepare: perLicense, buy: []change{quantity(3)},
+			stock: []string{"KEY-0001", "KEY-0002"}, prepare: perLicense, buy: []change{quantity(3)},
 			conditions: blocked("Reconciling", "PoolEmpty"), message: "waiting for 3 keys",
 			kstatus: status.InProgressStatus, requeue: poll, writes: statusOnly,
 		},
 		"Secret name taken": {
-			stock: []string{"K1"},
+			stock: []string{"KEY-0001"},
 			prepare: func(s *shop) {
 				s.create(&corev1.Secret{
 					ObjectMeta: metav1.ObjectMeta{Namespace: s.customer, Name: "sub-key", Labels: map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedByOperator}},
@@ -178,9 +183,16 @@ func TestFirstPass(t *testing.T) {
 	}
 }
 
+func manyKeys(n int) (stock []string) {
+	for i := range n {
+		stock = append(stock, fmt.Sprintf("KEY-%05d", i))
+	}
+	return stock
+}
+
 // Right after a start nothing is told about issuers that nobody has looked at.
 func TestTooEarly(t *testing.T) {
-	s := newShop(t, "K1")
+	s := newShop(t, "KEY-0001")
 	s.process = s.restart()
 	s.buy("sub")
 	sub, res := s.pass("sub")
@@ -194,10 +206,10 @@ func TestTooEarly(t *testing.T) {
 }
 
 func TestWhatIsDelivered(t *testing.T) {
-	s := newShop(t, "K1", "K2", "K3", "K4")
+	s := newShop(t, "KEY-0001", "KEY-0002", "KEY-0003", "KEY-0004")
 	s.buy("one")
 	sub, _ := s.pass("one")
-	if got := s.secret("one-key"); len(got) != 1 || got["key"] != "K1" {
+	if got := s.secret("one-key"); len(got) != 1 || got["key"] != "KEY-0001" {
 		t.Errorf("Secret %v", got)
 	}
 	st := sub.Status
@@ -211,11 +223,11 @@ func TestWhatIsDelivered(t *testing.T) {
 	s.edit(p, func() { p.Spec.Software.Keys.Per = v1alpha1.KeysPerLicense })
 	s.buy("three", quantity(3))
 	s.pass("three")
-	if got := s.secret("three-key"); len(got) != 3 || got["key-1"] != "K2" || got["key-2"] != "K3" || got["key-3"] != "K4" {
+	if got := s.secret("three-key"); len(got) != 3 || got["key-1"] != "KEY-0002" || got["key-2"] != "KEY-0003" || got["key-3"] != "KEY-0004" {
 		t.Errorf("Secret %v", got)
 	}
 	for _, e := range s.entries() {
-		if strings.Contains(fmt.Sprintf("%+v", e), "K1") {
+		if strings.Contains(fmt.Sprintf("%+v", e), "KEY-0001") {
 			t.Errorf("a key in the ledger: %+v", e)
 		}
 	}
@@ -233,7 +245,7 @@ func TestWaitsForKeysAndGetsThem(t *testing.T) {
 	for _, name := range []string{"b", "c", "a"} {
 		s.pass(name)
 	}
-	s.topUp("more", "K1\nK2")
+	s.topUp("more", "KEY-0001\nKEY-0002")
 	s.lookAtIssuer()
 	var woken []string
 	for len(s.woken) > 0 {
@@ -275,7 +287,7 @@ func TestQueueSurvivesARestart(t *testing.T) {
 	s.buy("a-big", func(sub *v1alpha1.SoftwareSubscription) {})
 	s.pass("a-big")
 	s.process = s.restart()
-	s.topUp("one", "K1")
+	s.topUp("one", "KEY-0001")
 	s.buy("z-late")
 	s.lookAtIssuer()
 	s.pass("z-late")
@@ -300,7 +312,7 @@ func TestAWaitingSubscriptionThatIsDeletedHoldsUpNobody(t *testing.T) {
 	if _, err := s.subs.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(first)}); err != nil {
 		t.Fatal(err)
 	}
-	s.topUp("one", "K1")
+	s.topUp("one", "KEY-0001")
 	s.lookAtIssuer()
 	s.pass("b")
 	if s.secret("b-key") == nil {
@@ -309,7 +321,7 @@ func TestAWaitingSubscriptionThatIsDeletedHoldsUpNobody(t *testing.T) {
 }
 
 func TestRecoversOnceTheCauseIsGone(t *testing.T) {
-	s := newShop(t, "K1", "K2", "K3")
+	s := newShop(t, "KEY-0001", "KEY-0002", "KEY-0003")
 	taken := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: s.customer, Name: "taken-key"}, StringData: map[string]string{"key": "x"}}
 	s.create(taken)
 	s.buy("taken")
@@ -340,14 +352,14 @@ func TestRecoversOnceTheCauseIsGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	sub, _ = s.pass("taken")
-	if sub.Status.State != v1alpha1.StateActive || s.secret("taken-key") == nil {
+	if kstatus(t, sub) != status.CurrentStatus || sub.Status.State != v1alpha1.StateActive || s.secret("taken-key") == nil {
 		t.Errorf("the product's end took the key away: %+v", sub.Status)
 	}
 }
 
 // A year in the life of a subscription.
 func TestLifeOfATerm(t *testing.T) {
-	s := newShop(t, "K1")
+	s := newShop(t, "KEY-0001")
 	start := s.clock.Now()
 	s.buy("sub")
 	s.pass("sub")
@@ -381,13 +393,13 @@ func TestLifeOfATerm(t *testing.T) {
 			s.quiet("sub")
 		}
 	}
-	if s.secret("sub-key")["key"] != "K1" || len(s.entries()) != 1 {
+	if s.secret("sub-key")["key"] != "KEY-0001" || len(s.entries()) != 1 {
 		t.Error("the renewal changed the key")
 	}
 }
 
 func TestExpires(t *testing.T) {
-	s := newShop(t, "K1")
+	s := newShop(t, "KEY-0001")
 	s.buy("sub", noRenewal, term(v1alpha1.TermMonth))
 	sub, _ := s.pass("sub")
 	end := sub.Status.Term.EndsAt.Time
@@ -433,7 +445,7 @@ func TestCancelInTime(t *testing.T) {
 		"perpetual, in full":                {[]change{term(v1alpha1.TermPerpetual)}, 29 * day, 0, "12475.00"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newShop(t, "K1")
+			s := newShop(t, "KEY-0001")
 			s.clock.SetTime(s.clock.Now().Add(-tc.age))
 			s.buy("sub", tc.buy...)
 			s.pass("sub")
@@ -464,7 +476,7 @@ func TestCancelInTime(t *testing.T) {
 }
 
 func TestCancelTooLate(t *testing.T) {
-	s := newShop(t, "K1")
+	s := newShop(t, "KEY-0001")
 	bought := s.clock.Now().Add(-8 * day)
 	s.clock.SetTime(bought)
 	s.buy("sub")
@@ -478,7 +490,7 @@ func TestCancelTooLate(t *testing.T) {
 	if want := "the window closed at " + stamp(bought.Add(7*day)); !strings.Contains(sub.Status.Message, want) {
 		t.Errorf("message %q, want %q in it", sub.Status.Message, want)
 	}
-	if s.secret("sub-key")["key"] != "K1" || s.entries()[0].Spec.State != v1alpha1.LicenseKeyIssued {
+	if s.secret("sub-key")["key"] != "KEY-0001" || s.entries()[0].Spec.State != v1alpha1.LicenseKeyIssued {
 		t.Error("the key was taken away")
 	}
 	s.quiet("sub")
@@ -501,10 +513,10 @@ func TestCancelBeforeAnythingWasIssued(t *testing.T) {
 	s.pass("sub")
 	s.cancel("sub")
 	sub, _ := s.pass("sub")
-	if sub.Status.State != v1alpha1.StateCancelled || conditions(sub) != "Cancelled=True(NothingIssued) KeysIssued=False(Revoked)" || kstatus(t, sub) != status.CurrentStatus {
+	if sub.Status.State != v1alpha1.StateCancelled || conditions(sub) != "Cancelled=True(NothingIssued) KeysIssued=False(NothingIssued)" || kstatus(t, sub) != status.CurrentStatus {
 		t.Errorf("%s %s", sub.Status.State, conditions(sub))
 	}
-	s.topUp("late", "K1")
+	s.topUp("late", "KEY-0001")
 	s.lookAtIssuer()
 	s.quiet("sub")
 	if len(s.entries()) != 0 {
@@ -513,7 +525,7 @@ func TestCancelBeforeAnythingWasIssued(t *testing.T) {
 }
 
 func TestDeliversAgain(t *testing.T) {
-	s := newShop(t, "K1", "K2")
+	s := newShop(t, "KEY-0001", "KEY-0002")
 	s.buy("sub")
 	s.pass("sub")
 	remove := func() {
@@ -523,12 +535,12 @@ func TestDeliversAgain(t *testing.T) {
 	}
 	remove()
 	s.pass("sub")
-	if s.secret("sub-key")["key"] != "K1" || len(s.entries()) != 1 {
+	if s.secret("sub-key")["key"] != "KEY-0001" || len(s.entries()) != 1 {
 		t.Errorf("after the Secret was deleted: %v", s.secret("sub-key"))
 	}
 
 	secret := get(t, &corev1.Secret{}, s.customer, "sub-key")
-	secret.Data["key"] = []byte("K2") // not sold to anybody, and certainly not to this one
+	secret.Data["key"] = []byte(s.key("KEY-0002")) // not sold to anybody, and certainly not to this one
 	if err := live.Update(t.Context(), secret); err != nil {
 		t.Fatal(err)
 	}
@@ -539,13 +551,13 @@ func TestDeliversAgain(t *testing.T) {
 	s.quiet("sub")
 	remove()
 	sub, _ = s.pass("sub")
-	if s.secret("sub-key")["key"] != "K1" || sub.Status.State != v1alpha1.StateActive {
+	if s.secret("sub-key")["key"] != "KEY-0001" || sub.Status.State != v1alpha1.StateActive {
 		t.Errorf("after it was removed: %v %s", s.secret("sub-key"), conditions(sub))
 	}
 
 	// The key has to be in the pool still to be delivered again.
 	pool := get(t, &corev1.Secret{}, operatorNamespace, s.name+"-first")
-	pool.Data["keys"] = []byte("K2")
+	pool.Data["keys"] = []byte(s.key("KEY-0002"))
 	if err := live.Update(t.Context(), pool); err != nil {
 		t.Fatal(err)
 	}
@@ -556,14 +568,14 @@ func TestDeliversAgain(t *testing.T) {
 	if got := conditions(sub); got != "KeysIssued=False(NotYet) Ready=False(KeyNotFound) Stalled=True(KeyNotFound)" || len(s.entries()) != 1 {
 		t.Errorf("after the key left the pool: %s", got)
 	}
-	if strings.Contains(sub.Status.Message, "K1") {
+	if strings.Contains(sub.Status.Message, "KEY-0001") {
 		t.Errorf("the message quotes the key: %s", sub.Status.Message)
 	}
 }
 
 // A restore brings subscriptions back without status and with new UIDs.
 func TestRestore(t *testing.T) {
-	s := newShop(t, "K1", "K2", "K3", "K4", "K5")
+	s := newShop(t, "KEY-0001", "KEY-0002", "KEY-0003", "KEY-0004", "KEY-0005")
 	s.clock.SetTime(s.clock.Now().Add(-3 * day))
 	s.buy("active")
 	s.buy("cancelled")
@@ -598,7 +610,7 @@ func TestRestore(t *testing.T) {
 		}
 		s.quiet(name)
 	}
-	if s.secret("active-key")["key"] != "K1" || s.secret("cancelled-key") != nil || s.secret("expired-key") != nil || len(s.entries()) != 3 {
+	if s.secret("active-key")["key"] != "KEY-0001" || s.secret("cancelled-key") != nil || s.secret("expired-key") != nil || len(s.entries()) != 3 {
 		t.Errorf("%v, %d entries", s.secret("active-key"), len(s.entries()))
 	}
 
@@ -608,7 +620,7 @@ func TestRestore(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.buy("cancelled")
-	if sub, _ := s.pass("cancelled"); sub.Status.State != v1alpha1.StateActive || s.secret("cancelled-key")["key"] != "K4" {
+	if sub, _ := s.pass("cancelled"); sub.Status.State != v1alpha1.StateActive || s.secret("cancelled-key")["key"] != "KEY-0004" {
 		t.Errorf("bought again: %s %v", sub.Status.State, s.secret("cancelled-key"))
 	}
 }
@@ -616,10 +628,10 @@ func TestRestore(t *testing.T) {
 // An attempt that was cut off after a write goes on with what is there.
 func TestGoesOnAfterACrash(t *testing.T) {
 	t.Run("after the reservation", func(t *testing.T) {
-		s := newShop(t, "K1", "K2")
+		s := newShop(t, "KEY-0001", "KEY-0002")
 		sub := s.buy("sub")
 		bought := metav1.NewTime(s.clock.Now().Add(-time.Hour))
-		f := keys.Fingerprint("K2")
+		f := keys.Fingerprint(s.key("KEY-0002"))
 		s.create(&v1alpha1.LicenseKey{ObjectMeta: metav1.ObjectMeta{Name: s.name + "-" + f}, Spec: v1alpha1.LicenseKeySpec{
 			IssuerRef: v1alpha1.Reference{Name: s.name}, Fingerprint: f, Customer: s.customer, ProductRef: sub.Spec.ProductRef, Slot: 1,
 			Subscription: v1alpha1.SubscriptionIdentity{Name: "sub", UID: sub.UID},
@@ -629,12 +641,12 @@ func TestGoesOnAfterACrash(t *testing.T) {
 			},
 		}})
 		sub, _ = s.pass("sub")
-		if s.secret("sub-key")["key"] != "K2" || len(s.entries()) != 1 || !sub.Status.PurchasedAt.Equal(&bought) {
+		if s.secret("sub-key")["key"] != "KEY-0002" || len(s.entries()) != 1 || !sub.Status.PurchasedAt.Equal(&bought) {
 			t.Errorf("got %v, %d entries, bought %v", s.secret("sub-key"), len(s.entries()), sub.Status.PurchasedAt)
 		}
 	})
 	t.Run("after the delivery", func(t *testing.T) {
-		s := newShop(t, "K1", "K2")
+		s := newShop(t, "KEY-0001", "KEY-0002")
 		s.buy("sub")
 		s.pass("sub")
 		sub := get(t, &v1alpha1.SoftwareSubscription{}, s.customer, "sub")
@@ -650,7 +662,7 @@ func TestGoesOnAfterACrash(t *testing.T) {
 		}
 	})
 	t.Run("between ledger and Secret of a cancellation", func(t *testing.T) {
-		s := newShop(t, "K1")
+		s := newShop(t, "KEY-0001")
 		s.buy("sub")
 		s.pass("sub")
 		at := s.cancel("sub")
@@ -667,7 +679,7 @@ func TestGoesOnAfterACrash(t *testing.T) {
 
 // Two processes lead at once, and the second sees none of what the first wrote.
 func TestTwoLeaders(t *testing.T) {
-	s := newShop(t, "K1", "K2")
+	s := newShop(t, "KEY-0001", "KEY-0002")
 	second := s.restart()
 	if _, err := second.issuers.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKey{Name: s.name}}); err != nil {
 		t.Fatal(err)
@@ -684,7 +696,7 @@ func TestTwoLeaders(t *testing.T) {
 	s.process = second
 	s.clock.SetTime(s.clock.Now().Add(time.Minute))
 	sub, _ = s.pass("sub")
-	if got := s.secret("sub-key"); got["key"] != "K1" || len(s.entries()) != 1 {
+	if got := s.secret("sub-key"); got["key"] != "KEY-0001" || len(s.entries()) != 1 {
 		t.Errorf("Secret %v, %d entries", got, len(s.entries()))
 	}
 	if !sub.Status.PurchasedAt.Time.Equal(first.clock.Now()) {
@@ -693,7 +705,7 @@ func TestTwoLeaders(t *testing.T) {
 	second.lateLedger = false
 	s.buy("other")
 	s.pass("other")
-	if got := s.secret("other-key"); got["key"] != "K2" {
+	if got := s.secret("other-key"); got["key"] != "KEY-0002" {
 		t.Errorf("the key that was released is not sold: %v", got)
 	}
 }
@@ -701,33 +713,241 @@ func TestTwoLeaders(t *testing.T) {
 // What another process reserved and never delivered goes back to the pool,
 // once that process can no longer deliver it.
 func TestReleasesSurplus(t *testing.T) {
-	s := newShop(t, "K1", "K2")
+	s := newShop(t, "KEY-0001", "KEY-0002")
 	s.buy("sub")
 	s.pass("sub")
 	surplus := s.entries()[0]
-	f := keys.Fingerprint("K2")
+	f := keys.Fingerprint(s.key("KEY-0002"))
 	surplus.ObjectMeta = metav1.ObjectMeta{Name: s.name + "-" + f}
 	surplus.Spec.Fingerprint = f
+	nextSecond(t) // the API server's instants are whole seconds
 	s.create(&surplus)
-	s.pass("sub")
+	_, res := s.pass("sub")
+	if res.RequeueAfter > releaseAfter {
+		t.Errorf("looks again after %v", res.RequeueAfter)
+	}
 	if len(s.entries()) != 2 {
 		t.Error("released while its maker may still deliver it")
 	}
 	s.clock.SetTime(time.Now().Add(releaseAfter + time.Second))
 	s.pass("sub")
-	if e := s.entries(); len(e) != 1 || e[0].Spec.Fingerprint != keys.Fingerprint("K1") || s.secret("sub-key")["key"] != "K1" {
+	if e := s.entries(); len(e) != 1 || e[0].Spec.Fingerprint != keys.Fingerprint(s.key("KEY-0001")) || s.secret("sub-key")["key"] != "KEY-0001" {
 		t.Errorf("entries %+v", e)
+	}
+}
+
+// nextSecond waits for the API server's clock to show another second.
+func nextSecond(t *testing.T) {
+	t.Helper()
+	select {
+	case <-time.After(time.Until(time.Now().Truncate(time.Second).Add(time.Second))):
+	case <-t.Context().Done():
+	}
+}
+
+// A key that may have been delivered is not sold to anybody else, although it
+// is not in the Secret now.
+func TestKeepsSurplusThatMayHaveBeenDelivered(t *testing.T) {
+	s := newShop(t, "KEY-0001", "KEY-0002")
+	s.buy("sub")
+	s.pass("sub")
+	surplus := s.entries()[0]
+	f := keys.Fingerprint(s.key("KEY-0002"))
+	surplus.ObjectMeta = metav1.ObjectMeta{Name: s.name + "-" + f}
+	surplus.Spec.Fingerprint = f
+	surplus.Spec.Purchase.At = metav1.NewTime(surplus.Spec.Purchase.At.Add(-2 * time.Second))
+	s.create(&surplus)
+	s.deleteSecret("sub-key")
+	nextSecond(t)
+	s.pass("sub") // delivers the other one
+	s.clock.SetTime(time.Now().Add(releaseAfter + time.Second))
+	s.pass("sub")
+	s.lookAtIssuer()
+	s.buy("other")
+	s.pass("other")
+	if got := s.secret("other-key"); got != nil || len(s.entries()) != 2 {
+		t.Errorf("the first key, or the second, was sold to somebody else: %v", got)
+	}
+}
+
+func (s *shop) deleteSecret(name string) {
+	s.t.Helper()
+	if err := live.Delete(s.t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: s.customer, Name: name}}); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// A delivery that was under way when the subscription was cancelled is undone.
+func TestDeliveryAfterTheEnd(t *testing.T) {
+	t.Run("after a revocation", func(t *testing.T) {
+		s := newShop(t, "KEY-0001")
+		s.buy("sub")
+		s.pass("sub")
+		s.cancel("sub")
+		s.pass("sub")
+		s.create(&corev1.Secret{
+			ObjectMeta: metav1.ObjectMeta{Namespace: s.customer, Name: "sub-key", Labels: map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedByOperator}},
+			Data:       map[string][]byte{"key": []byte(s.key("KEY-0001"))},
+		})
+		s.pass("sub")
+		if s.secret("sub-key") != nil {
+			t.Error("the revoked key can be read")
+		}
+	})
+	t.Run("after nothing was issued", func(t *testing.T) {
+		s := newShop(t, "KEY-0001")
+		s.buy("sub")
+		second := s.restart()
+		stale := get(t, &v1alpha1.SoftwareSubscription{}, s.customer, "sub")
+		s.cancel("sub")
+		s.pass("sub")
+		if _, err := second.issuers.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKey{Name: s.name}}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := second.subs.issue(t.Context(), stale, get(t, &v1alpha1.Product{}, "", s.name), nil, s.clock.Now()); err != nil {
+			t.Fatal(err)
+		}
+		s.pass("sub")
+		if e := s.entries(); s.secret("sub-key") != nil || len(e) != 1 || e[0].Spec.State != v1alpha1.LicenseKeyRevoked {
+			t.Errorf("Secret %v, entries %+v", s.secret("sub-key"), e)
+		}
+	})
+}
+
+// A request that was refused does not come true in a later term.
+func TestRefusalIsForGood(t *testing.T) {
+	s := newShop(t, "KEY-0001")
+	s.clock.SetTime(s.clock.Now().Add(-8 * day))
+	s.buy("sub")
+	s.pass("sub")
+	s.cancel("sub")
+	s.clock.SetTime(time.Now())
+	s.pass("sub")
+	s.clock.SetTime(time.Now().Add(600 * day)) // in the second term
+	sub, _ := s.pass("sub")
+	patch := []byte(`{"spec":{"download":{"version":"2021","architecture":"x64"}}}`)
+	if err := live.Patch(t.Context(), sub, client.RawPatch("application/merge-patch+json", patch), client.FieldOwner("somebody-else")); err != nil {
+		t.Fatal(err)
+	}
+	if sub, _ = s.pass("sub"); sub.Status.State != v1alpha1.StateActive || conditions(sub) != "Cancelled=False(WindowClosed) KeysIssued=True(KeysDelivered) Ready=True(KeysDelivered)" {
+		t.Errorf("%s %s", sub.Status.State, conditions(sub))
+	}
+	// The condition lost, the request is judged by its own time again.
+	sub.Status.Conditions = nil
+	if err := live.Status().Update(t.Context(), sub); err != nil {
+		t.Fatal(err)
+	}
+	if sub, _ = s.pass("sub"); sub.Status.State != v1alpha1.StateActive {
+		t.Errorf("%s %s", sub.Status.State, conditions(sub))
+	}
+}
+
+// Deleting and creating again makes no term longer, and a restore no shorter.
+func TestTermsSurviveDeletion(t *testing.T) {
+	again := func(s *shop, sub *v1alpha1.SoftwareSubscription) *v1alpha1.SoftwareSubscription {
+		s.t.Helper()
+		if err := live.Delete(s.t.Context(), sub); err != nil {
+			s.t.Fatal(err)
+		}
+		s.deleteSecret("sub-key")
+		s.create(&v1alpha1.SoftwareSubscription{ObjectMeta: metav1.ObjectMeta{Namespace: s.customer, Name: "sub"}, Spec: sub.Spec})
+		s.process = s.restart()
+		s.lookAtIssuer()
+		sub, _ = s.pass("sub")
+		return sub
+	}
+	t.Run("a term that does not renew", func(t *testing.T) {
+		s := newShop(t, "KEY-0001", "KEY-0002")
+		s.buy("sub", noRenewal, term(v1alpha1.TermMonth))
+		sub, _ := s.pass("sub")
+		s.clock.SetTime(sub.Status.Term.EndsAt.Add(time.Hour))
+		if sub = again(s, sub); sub.Status.State != v1alpha1.StateExpired || len(s.entries()) != 1 {
+			t.Errorf("%s, %d entries", sub.Status.State, len(s.entries()))
+		}
+	})
+	t.Run("a term that was renewed", func(t *testing.T) {
+		s := newShop(t, "KEY-0001", "KEY-0002")
+		s.buy("sub", term(v1alpha1.TermMonth))
+		sub, _ := s.pass("sub")
+		s.clock.SetTime(sub.Status.Term.EndsAt.Add(time.Hour))
+		sub, _ = s.pass("sub")
+		end := sub.Status.Term.EndsAt
+		s.edit(sub, func() { sub.Spec.AutoRenew = ptr.To(false) })
+		if sub = again(s, sub); sub.Status.State != v1alpha1.StateActive || !sub.Status.Term.EndsAt.Equal(end) || sub.Status.Next.Event != "Expires" && sub.Status.Next.Event != "WindowCloses" {
+			t.Errorf("%s, term %+v, want until %v", sub.Status.State, sub.Status.Term, end)
+		}
+	})
+}
+
+// Who waits for one issuer holds up nobody at another.
+func TestWaitsInOneQueueOnly(t *testing.T) {
+	s, other := newShop(t), newShop(t)
+	s.buy("first")
+	s.buy("second")
+	s.pass("first")
+	s.pass("second")
+	// The product now comes from another issuer, which has nothing either.
+	registry := s.subs.Keys
+	other.issuers.Keys = registry
+	other.lookAtIssuer()
+	p := s.product()
+	s.edit(p, func() { p.Spec.Software.Keys.IssuerRef.Name = other.name })
+	s.pass("first")
+	s.edit(p, func() { p.Spec.Software.Keys.IssuerRef.Name = s.name })
+	s.topUp("one", "KEY-0001")
+	s.lookAtIssuer()
+	s.pass("second")
+	if s.secret("second-key") == nil {
+		t.Error("a claim that nobody makes any more is served first")
+	}
+}
+
+func TestIsToldToQueue(t *testing.T) {
+	s := newShop(t, "KEY-0001", "KEY-0002")
+	p := s.product()
+	s.edit(p, func() { p.Spec.Software.Keys.Per = v1alpha1.KeysPerLicense })
+	big := s.buy("a-big", quantity(3))
+	s.pass("a-big")
+	s.buy("b-small", quantity(1))
+	sub, _ := s.pass("b-small")
+	if conditions(sub) != "Ready=False(Queued) Reconciling=True(Queued)" || !strings.Contains(sub.Status.Message, "an older subscription needs more than the pool") {
+		t.Errorf("%s: %s", conditions(sub), sub.Status.Message)
+	}
+	if err := live.Delete(t.Context(), big); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.subs.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(big)}); err != nil {
+		t.Fatal(err)
+	}
+	if len(s.woken) != 1 || (<-s.woken).Object.GetName() != "b-small" {
+		t.Error("the next in the queue was not woken")
+	}
+}
+
+// A subscription that takes the place of another one waits for its Secret to go.
+func TestTakesThePlaceOfAnother(t *testing.T) {
+	s := newShop(t, "KEY-0001", "KEY-0002")
+	s.buy("sub")
+	sub, _ := s.pass("sub")
+	if err := live.Delete(t.Context(), sub); err != nil {
+		t.Fatal(err)
+	}
+	s.buy("sub", quantity(24))
+	sub, _ = s.pass("sub")
+	if conditions(sub) != "Ready=False(SecretNameTaken) Reconciling=True(SecretNameTaken)" || kstatus(t, sub) != status.InProgressStatus {
+		t.Errorf("while the Secret is there: %s", conditions(sub))
+	}
+	s.quiet("sub")
+	s.deleteSecret("sub-key") // as the garbage collector does
+	if sub, _ = s.pass("sub"); sub.Status.State != v1alpha1.StateActive || s.secret("sub-key")["key"] != "KEY-0002" {
+		t.Errorf("after that: %s", conditions(sub))
 	}
 }
 
 // Two processes and many workers sell one pool: each key goes to one buyer.
 func TestManyBuyersTwoSellers(t *testing.T) {
 	const buyers = 32
-	var stock []string
-	for i := range buyers {
-		stock = append(stock, fmt.Sprintf("KEY-%03d", i))
-	}
-	s := newShop(t, stock...)
+	s := newShop(t, manyKeys(buyers)...)
 	second := s.restart()
 	second.lateLedger = true
 	if _, err := second.issuers.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKey{Name: s.name}}); err != nil {

@@ -53,10 +53,10 @@ func (r *SoftwareSubscriptionReconciler) SetupWithManager(ctx context.Context, m
 	}
 	return ctrl.NewControllerManagedBy(mgr).
 		For(&v1alpha1.SoftwareSubscription{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.ofSecret), builder.WithPredicates(secretLost)).
+		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.ofSecret), builder.WithPredicates(r.secretMatters(ctx))).
 		Watches(&v1alpha1.Product{}, handler.EnqueueRequestsFromMapFunc(r.ofProduct), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1alpha1.KeyIssuer{}, handler.EnqueueRequestsFromMapFunc(r.ofIssuer), builder.WithPredicates(issuerReady)).
-		WatchesRawSource(source.Channel(r.Woken, &handler.EnqueueRequestForObject{})).
+		WatchesRawSource(source.Channel(r.Wake, &handler.EnqueueRequestForObject{})).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: r.Workers,
 			ReconciliationTimeout:   passTimeout,
@@ -71,15 +71,23 @@ func backoff() workqueue.TypedRateLimiter[reconcile.Request] {
 	return workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](50*time.Millisecond, time.Minute)
 }
 
-// secretLost lets through the events that can mean that a delivered key is
-// gone. The creation of a Secret is our own doing.
-var secretLost = predicate.Funcs{
-	CreateFunc: func(event.CreateEvent) bool { return false },
-	UpdateFunc: func(e event.UpdateEvent) bool {
-		before, after := e.ObjectOld.(*corev1.Secret), e.ObjectNew.(*corev1.Secret)
-		return !maps.EqualFunc(before.Data, after.Data, slices.Equal)
-	},
-	GenericFunc: func(event.GenericEvent) bool { return false },
+// secretMatters lets through the events that can mean that a delivered key is
+// gone, or that one is there which should not be. The creation of a Secret is
+// our own doing, unless the subscription has ended meanwhile.
+func (r *SoftwareSubscriptionReconciler) secretMatters(ctx context.Context) predicate.Predicate {
+	return predicate.Funcs{
+		CreateFunc: func(e event.CreateEvent) bool {
+			return slices.ContainsFunc(r.ofSecret(ctx, e.Object), func(req reconcile.Request) bool {
+				var sub v1alpha1.SoftwareSubscription
+				return r.Get(ctx, req.NamespacedName, &sub) == nil && hasEnded(&sub)
+			})
+		},
+		UpdateFunc: func(e event.UpdateEvent) bool {
+			before, after := e.ObjectOld.(*corev1.Secret), e.ObjectNew.(*corev1.Secret)
+			return !maps.EqualFunc(before.Data, after.Data, slices.Equal)
+		},
+		GenericFunc: func(event.GenericEvent) bool { return false },
+	}
 }
 
 // issuerReady lets through the events after which an issuer may serve those

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -24,6 +25,8 @@ const (
 	// passTimeout cuts off a pass, so that whoever is suspended for longer
 	// finds its writes refused when it wakes up.
 	passTimeout = 30 * time.Second
+	// maxMessage is what people read, in bytes. The API server takes more.
+	maxMessage = 1024
 	// longestSleep bounds how late a timer can be when the clock is set.
 	longestSleep = time.Hour
 )
@@ -56,7 +59,7 @@ func stalled(reason, format string, args ...any) error {
 
 func setCondition(o object, now time.Time, typ string, status metav1.ConditionStatus, reason, message string) {
 	meta.SetStatusCondition(o.Conditions(), metav1.Condition{
-		Type: typ, Status: status, Reason: reason, Message: message,
+		Type: typ, Status: status, Reason: reason, Message: truncate(message, maxMessage),
 		ObservedGeneration: o.GetGeneration(), LastTransitionTime: metav1.NewTime(now),
 	})
 }
@@ -83,6 +86,13 @@ func summarize(o object, now time.Time, err error, usable bool) {
 	if !usable {
 		setCondition(o, now, v1alpha1.ConditionReady, metav1.ConditionFalse, reason, err.Error())
 	}
+}
+
+func truncate(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	return strings.ToValidUTF8(s[:n-3], "") + "..."
 }
 
 // plural writes a number with its noun.

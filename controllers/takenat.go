@@ -13,6 +13,10 @@ import (
 // wrote it did so then or before. It is fallback if nobody owns the field,
 // because managed fields were cleared.
 //
+// Clients can write managed fields too. A policy keeps them from setting these
+// back, and without it an instant is never before the object was created, which
+// clients cannot write.
+//
 // A manager that changed something else of the object later has moved its own
 // instant. Such a value counts as written at that later time, which errs
 // against whoever kept editing while the operator was away.
@@ -32,6 +36,9 @@ func takenAt(o metav1.Object, fallback time.Time, path ...any) time.Time {
 	}
 	if taken.IsZero() {
 		return fallback
+	}
+	if created := o.GetCreationTimestamp().Time; taken.Before(created) {
+		taken = created
 	}
 	return taken.UTC().Truncate(time.Second)
 }

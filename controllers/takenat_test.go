@@ -25,9 +25,10 @@ func TestTakenAt(t *testing.T) {
 		"two owners agree, the earliest": {[]metav1.ManagedFieldsEntry{by(2*time.Minute, cancelled, ""), by(time.Minute, cancelled, "")}, time.Minute},
 		"status is no request":           {[]metav1.ManagedFieldsEntry{by(0, cancelled, "status"), by(time.Minute, cancelled, "")}, time.Minute},
 		"what cannot be read is nobody":  {[]metav1.ManagedFieldsEntry{by(0, `{`, ""), by(time.Minute, cancelled, "")}, time.Minute},
+		"forged to before the creation":  {[]metav1.ManagedFieldsEntry{by(-time.Hour, cancelled, "")}, 0},
 		"fractions of a second are cut":  {[]metav1.ManagedFieldsEntry{by(time.Minute+999*time.Millisecond, cancelled, "")}, time.Minute},
 	} {
-		sub := &v1alpha1.SoftwareSubscription{ObjectMeta: metav1.ObjectMeta{ManagedFields: tc.managed}}
+		sub := &v1alpha1.SoftwareSubscription{ObjectMeta: metav1.ObjectMeta{ManagedFields: tc.managed, CreationTimestamp: metav1.NewTime(noon)}}
 		if got := takenAt(sub, noon.Add(time.Hour), "spec", "cancelled"); !got.Equal(noon.Add(tc.want)) {
 			t.Errorf("%s: got %v", name, got)
 		}

@@ -16,7 +16,9 @@ const (
 	// ConditionReconciling is True while the operator expects to get further
 	// by itself.
 	//
-	// Reasons: "PoolEmpty", "IssuerNotReady", "Retrying", "Stale".
+	// Reasons: "PoolEmpty", "Queued", "IssuerNotReady",
+	// "SecretNameTaken" (by an earlier subscription of the same name, whose
+	// Secret is about to be deleted), "Retrying".
 	ConditionReconciling = "Reconciling"
 
 	// ConditionStalled is True when only a change by a person can help; the
@@ -25,14 +27,14 @@ const (
 	// Reasons: "ProductNotFound", "TermNotSold", "VersionNotOffered",
 	// "TooManyKeys", "IssuerNotFound", "SecretNameTaken", "KeyNotFound"
 	// (SoftwareSubscription); "IssuerNotFound" (Product); "InvalidSelector",
-	// "InvalidPattern", "PoolUnreadable", "SigningKeyInvalid",
+	// "InvalidPattern", "PoolUnreadable", "PoolShared", "SigningKeyInvalid",
 	// "SigningKeyChanged", "SigningKeyLost" (KeyIssuer).
 	ConditionStalled = "Stalled"
 
 	// ConditionKeysIssued tells whether a SoftwareSubscription has its keys.
 	//
-	// Reasons: "KeysDelivered" (True), "NotYet" (False), "Revoked" and
-	// "Retired" (False, once the subscription has ended).
+	// Reasons: "KeysDelivered" (True), "NotYet" (False), "Revoked",
+	// "Retired" and "NothingIssued" (False, once the subscription has ended).
 	ConditionKeysIssued = "KeysIssued"
 
 	// ConditionCancelled is absent until somebody cancels a subscription.
@@ -70,7 +72,9 @@ const (
 	ReasonNothingIssued     = "NothingIssued"
 	ReasonNotYet            = "NotYet"
 	ReasonPoolEmpty         = "PoolEmpty"
+	ReasonPoolShared        = "PoolShared"
 	ReasonPoolUnreadable    = "PoolUnreadable"
+	ReasonQueued            = "Queued"
 	ReasonProductNotFound   = "ProductNotFound"
 	ReasonRetired           = "Retired"
 	ReasonRetrying          = "Retrying"
@@ -80,7 +84,6 @@ const (
 	ReasonSigningKeyChanged = "SigningKeyChanged"
 	ReasonSigningKeyInvalid = "SigningKeyInvalid"
 	ReasonSigningKeyLost    = "SigningKeyLost"
-	ReasonStale             = "Stale"
 	ReasonSufficient        = "Sufficient"
 	ReasonTermNotSold       = "TermNotSold"
 	ReasonTooManyKeys       = "TooManyKeys"

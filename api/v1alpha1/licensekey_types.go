@@ -22,6 +22,7 @@ const (
 // only the end of its use is added later. They are all in spec, so that a
 // restore from exported objects brings them back.
 // +kubebuilder:validation:XValidation:rule="has(self.endedAt) == (self.state != 'Issued')",message="endedAt is set together with a state other than Issued"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.renewedUntil) || has(self.renewedUntil)",message="renewedUntil only moves forward",fieldPath=".renewedUntil"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.endedAt) || (has(self.endedAt) && self.endedAt == oldSelf.endedAt)",message="endedAt is written once"
 // +kubebuilder:validation:XValidation:rule="has(self.dataset) == has(oldSelf.dataset) && (!has(self.dataset) || self.dataset == oldSelf.dataset)",message="dataset is immutable"
 type LicenseKeySpec struct {
@@ -59,7 +60,7 @@ type LicenseKeySpec struct {
 	// slot is which of the subscription's keys this is, counting from 1.
 	// +required
 	// +kubebuilder:validation:Minimum=1
-	// +kubebuilder:validation:Maximum=1000
+	// +kubebuilder:validation:Maximum=500
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="slot is immutable"
 	Slot int32 `json:"slot"`
 
@@ -81,6 +82,12 @@ type LicenseKeySpec struct {
 	// +default="Issued"
 	// +kubebuilder:validation:XValidation:rule="oldSelf == 'Issued' || self == oldSelf",message="a key that is revoked or retired stays so"
 	State LicenseKeyState `json:"state,omitempty"`
+
+	// renewedUntil is the end of the latest term that was renewed, on the
+	// entry of slot 1. Absent during the first term. It only moves forward.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="self >= oldSelf",message="renewedUntil only moves forward"
+	RenewedUntil *metav1.Time `json:"renewedUntil,omitempty"`
 
 	// endedAt is the instant from which the key is no longer valid.
 	// +optional

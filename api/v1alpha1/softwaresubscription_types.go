@@ -2,9 +2,10 @@ package v1alpha1
 
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-// MaxKeysPerSubscription is how many keys one subscription can hold, so that
-// its Secret stays well below the API server's limit of 1 MiB.
-const MaxKeysPerSubscription = 1000
+// MaxKeysPerSubscription is how many keys one subscription can hold. Signed
+// keys with the longest possible names have 1.1 KiB each, and a Secret holds
+// 1 MiB.
+const MaxKeysPerSubscription = 500
 
 // SoftwareSubscriptionSpec is what the customer bought.
 // +kubebuilder:validation:XValidation:rule="has(self.secretName) == has(oldSelf.secretName) && (!has(self.secretName) || self.secretName == oldSelf.secretName)",message="secretName is fixed by the purchase: buy another subscription to have its key in another Secret",fieldPath=".secretName"

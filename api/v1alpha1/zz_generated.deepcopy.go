@@ -299,6 +299,10 @@ func (in *LicenseKeySpec) DeepCopyInto(out *LicenseKeySpec) {
 	out.Subscription = in.Subscription
 	out.ProductRef = in.ProductRef
 	in.Purchase.DeepCopyInto(&out.Purchase)
+	if in.RenewedUntil != nil {
+		in, out := &in.RenewedUntil, &out.RenewedUntil
+		*out = (*in).DeepCopy()
+	}
 	if in.EndedAt != nil {
 		in, out := &in.EndedAt, &out.EndedAt
 		*out = (*in).DeepCopy()

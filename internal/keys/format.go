@@ -8,8 +8,12 @@ import (
 	"unicode/utf8"
 )
 
-// maxKeyLength is in bytes. Longer lines are something else by mistake.
-const maxKeyLength = 512
+// Lines of other lengths, in bytes, are something else by mistake. A shorter
+// key could also be guessed from its fingerprint.
+const minKeyLength, maxKeyLength = 8, 512
+
+// maxLines is how many rejected lines Parse lists; it counts all.
+const maxLines = 20
 
 // Format5x5 is five groups of five letters or digits, the usual form of
 // product keys and Remote Desktop licence codes.
@@ -49,10 +53,17 @@ type Rejection struct {
 	Reason        string
 }
 
+// Rejections lists the places that hold no usable key: every entry that is
+// rejected as a whole, and the first lines of the others.
+type Rejections struct {
+	Entries, Lines []Rejection
+	Total          int // how many places there are, listed or not
+}
+
 // Parse reads the keys of all entries, in order. Blank lines and the space
-// around keys are ignored. Each line that holds no usable key, or one that was
-// there before, is reported.
-func Parse(entries []Entry, format *regexp.Regexp) (keys []string, rejected []Rejection) {
+// around keys are ignored. Each line that holds no usable key, one that was
+// there before, or one that taken gives a reason against, is rejected.
+func Parse(entries []Entry, format *regexp.Regexp, taken func(key string) string) (keys []string, rejected Rejections) {
 	type place struct {
 		entry *Entry
 		line  int
@@ -61,10 +72,20 @@ func Parse(entries []Entry, format *regexp.Regexp) (keys []string, rejected []Re
 	for i := range entries {
 		e := &entries[i]
 		reject := func(line int, reason string) {
-			rejected = append(rejected, Rejection{Secret: e.Secret, Entry: e.Name, Line: line, Reason: reason})
+			rejected.Total++
+			r := Rejection{Secret: e.Secret, Entry: e.Name, Line: line, Reason: reason}
+			if line == 0 {
+				rejected.Entries = append(rejected.Entries, r)
+			} else if len(rejected.Lines) < maxLines {
+				rejected.Lines = append(rejected.Lines, r)
+			}
 		}
-		if !utf8.Valid(e.Data) || bytes.IndexByte(e.Data, 0) >= 0 {
+		switch {
+		case !utf8.Valid(e.Data) || bytes.IndexByte(e.Data, 0) >= 0:
 			reject(0, "binary data: write one key per line, as text")
+			continue
+		case bytes.Contains(e.Data, []byte("-----BEGIN")):
+			reject(0, "a PEM block, perhaps a private key: take it out of the pool")
 			continue
 		}
 		line := 0
@@ -73,6 +94,8 @@ func Parse(entries []Entry, format *regexp.Regexp) (keys []string, rejected []Re
 			key := strings.TrimSpace(text)
 			switch before, seen := first[key]; {
 			case key == "":
+			case len(key) < minKeyLength:
+				reject(line, fmt.Sprintf("shorter than %d bytes", minKeyLength))
 			case len(key) > maxKeyLength:
 				reject(line, fmt.Sprintf("longer than %d bytes", maxKeyLength))
 			case strings.ContainsFunc(key, unprintable):
@@ -83,6 +106,8 @@ func Parse(entries []Entry, format *regexp.Regexp) (keys []string, rejected []Re
 				reject(line, fmt.Sprintf("duplicate of line %d", before.line))
 			case seen:
 				reject(line, fmt.Sprintf("duplicate of Secret %s, entry %s, line %d", before.entry.Secret, before.entry.Name, before.line))
+			case taken(key) != "":
+				reject(line, taken(key))
 			default:
 				first[key] = place{e, line}
 				keys = append(keys, key)

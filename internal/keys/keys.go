@@ -39,9 +39,12 @@ type Claim struct {
 	Slots        []int32   // which of its keys the subscription lacks, counting from 1
 }
 
-// ErrEmpty is returned by Draw when there are not enough free keys for a claim
-// and for all older ones that wait.
+// ErrEmpty is returned by Draw when there are not enough free keys for a claim.
 var ErrEmpty = errors.New("not enough free keys")
+
+// ErrQueued is returned by Draw when there would be enough free keys for a
+// claim, but not for the older ones that wait as well.
+var ErrQueued = errors.New("older claims wait")
 
 // ErrUnknown is returned by Recover when the key cannot be had again.
 var ErrUnknown = errors.New("key not found")
@@ -49,8 +52,8 @@ var ErrUnknown = errors.New("key not found")
 // Source is where keys come from.
 type Source interface {
 	// Draw offers one key for each slot of the claim, all or none. Nobody else
-	// is offered them until they are given back. It returns ErrEmpty when the
-	// claim has to wait.
+	// is offered them until they are given back. It returns ErrEmpty or
+	// ErrQueued when the claim has to wait.
 	Draw(Claim) ([]Draft, error)
 	// Recover finds or makes again a key that is in the ledger. It returns
 	// ErrUnknown when it cannot.
@@ -60,8 +63,9 @@ type Source interface {
 	// SetAside tells that a key that was drawn turned out to be somebody
 	// else's. It is not offered again until the ledger was looked at.
 	SetAside(Draft)
-	// Forget drops a claim that was told to wait.
-	Forget(customer, subscription string)
+	// Forget drops a claim that was told to wait, and returns those that can
+	// be served now because of that.
+	Forget(customer, subscription string) []Claim
 }
 
 // Fingerprint names a key without revealing it: the first 160 bits of its

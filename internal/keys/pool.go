@@ -81,7 +81,8 @@ func (p *Pool) Size() (total, available int) {
 }
 
 // Draw serves a claim if there are enough keys for it and for every older
-// claim that waits; otherwise the claim waits and ErrEmpty is returned.
+// claim that waits. Otherwise the claim waits, and ErrEmpty or ErrQueued is
+// returned.
 func (p *Pool) Draw(c Claim) ([]Draft, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -93,6 +94,9 @@ func (p *Pool) Draw(c Claim) ([]Draft, error) {
 	}
 	if needed > len(p.free) {
 		p.waiting[owner{c.Customer, c.Subscription}] = c
+		if len(c.Slots) <= len(p.free) {
+			return nil, ErrQueued
+		}
 		return nil, ErrEmpty
 	}
 	delete(p.waiting, owner{c.Customer, c.Subscription})
@@ -121,6 +125,10 @@ func (p *Pool) Wait(c Claim) {
 func (p *Pool) Servable() []Claim {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return p.servable()
+}
+
+func (p *Pool) servable() []Claim {
 	if len(p.free) == 0 || len(p.waiting) == 0 {
 		return nil
 	}
@@ -134,11 +142,16 @@ func (p *Pool) Servable() []Claim {
 	return claims
 }
 
-// Forget drops a claim that was told to wait.
-func (p *Pool) Forget(customer, subscription string) {
+// Forget drops a claim that was told to wait, and returns those that can be
+// served now because of that.
+func (p *Pool) Forget(customer, subscription string) []Claim {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if _, waits := p.waiting[owner{customer, subscription}]; !waits {
+		return nil
+	}
 	delete(p.waiting, owner{customer, subscription})
+	return p.servable()
 }
 
 // Recover returns a key that the ledger knows by its fingerprint.

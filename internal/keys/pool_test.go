@@ -32,7 +32,7 @@ func drawn(t *testing.T, p *Pool, c Claim) []string {
 
 func mustWait(t *testing.T, p *Pool, c Claim) {
 	t.Helper()
-	if d, err := p.Draw(c); !errors.Is(err, ErrEmpty) {
+	if d, err := p.Draw(c); !errors.Is(err, ErrEmpty) && !errors.Is(err, ErrQueued) {
 		t.Fatalf("%s was served: %v, %v", c.Subscription, d, err)
 	}
 }
@@ -105,8 +105,13 @@ func TestPoolServesTheOldestFirst(t *testing.T) {
 	if w := p.Servable(); len(w) != 0 {
 		t.Errorf("one key for an older claim of two serves %+v", w)
 	}
-	p.Forget("contoso", "b")
-	if w := p.Servable(); len(w) != 1 || w[0].Subscription != "a" {
+	if _, err := p.Draw(young); !errors.Is(err, ErrQueued) {
+		t.Errorf("behind an older claim: %v", err)
+	}
+	if w := p.Forget("contoso", "nobody"); len(w) != 0 {
+		t.Errorf("forgetting nobody serves %+v", w)
+	}
+	if w := p.Forget("contoso", "b"); len(w) != 1 || w[0].Subscription != "a" {
 		t.Errorf("servable: %+v", w)
 	}
 	drawn(t, p, young)

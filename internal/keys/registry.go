@@ -36,15 +36,16 @@ func (r *Registry) Remove(issuer string) {
 	delete(r.sources, issuer)
 }
 
-// Forget drops the claim of a subscription wherever it waits, so that it holds
-// up nobody who is younger.
-func (r *Registry) Forget(customer, subscription string) {
+// Forget drops the claim of a subscription wherever it waits, but for one
+// issuer, so that it holds up nobody who is younger. It returns the claims
+// that can be served now because of that.
+func (r *Registry) Forget(customer, subscription, except string) (servable []Claim) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	for _, s := range r.sources {
-		if s == nil {
-			continue
+	for issuer, s := range r.sources {
+		if s != nil && issuer != except {
+			servable = append(servable, s.Forget(customer, subscription)...)
 		}
-		s.Forget(customer, subscription)
 	}
+	return servable
 }

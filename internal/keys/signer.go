@@ -86,7 +86,7 @@ func (s *Signer) Return(Draft) {}
 func (s *Signer) SetAside(Draft) {}
 
 // Forget does nothing: nobody waits.
-func (s *Signer) Forget(customer, subscription string) {}
+func (s *Signer) Forget(customer, subscription string) []Claim { return nil }
 
 const pemType = "PRIVATE KEY"
 

@@ -25,6 +25,7 @@ import (
 const (
 	IndexSubscription = "subscription" // "<customer>/<subscription>"
 	IndexIssuer       = "spec.issuerRef.name"
+	IndexFingerprint  = "spec.fingerprint"
 )
 
 // Ledger reads and writes the LicenseKeys.
@@ -52,6 +53,9 @@ var Indexes = map[string]client.IndexerFunc{
 		k := o.(*v1alpha1.LicenseKey)
 		return []string{k.Spec.Customer + "/" + k.Spec.Subscription.Name}
 	},
+	IndexFingerprint: func(o client.Object) []string {
+		return []string{o.(*v1alpha1.LicenseKey).Spec.Fingerprint}
+	},
 	IndexIssuer: func(o client.Object) []string {
 		return []string{o.(*v1alpha1.LicenseKey).Spec.IssuerRef.Name}
 	},
@@ -68,6 +72,31 @@ func (l *Ledger) Of(ctx context.Context, issuer string) ([]v1alpha1.LicenseKey, 
 		return nil, fmt.Errorf("reading the ledger of issuer %s: %w", issuer, err)
 	}
 	return list.Items, nil
+}
+
+// Elsewhere returns which issuer sold each key that was not sold by the given
+// one, by fingerprint, from the cache.
+func (l *Ledger) Elsewhere(ctx context.Context, issuer string) (map[string]string, error) {
+	var list v1alpha1.LicenseKeyList
+	if err := l.Client.List(ctx, &list, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("reading the ledger: %w", err)
+	}
+	sold := map[string]string{}
+	for i := range list.Items {
+		if spec := &list.Items[i].Spec; spec.IssuerRef.Name != issuer {
+			sold[spec.Fingerprint] = spec.IssuerRef.Name
+		}
+	}
+	return sold, nil
+}
+
+// SoldElsewhere reports whether another issuer sold a key, from the cache.
+func (l *Ledger) SoldElsewhere(ctx context.Context, issuer, fingerprint string) (bool, error) {
+	var list v1alpha1.LicenseKeyList
+	if err := l.Client.List(ctx, &list, client.MatchingFields{IndexFingerprint: fingerprint}, client.UnsafeDisableDeepCopy); err != nil {
+		return false, fmt.Errorf("reading the ledger: %w", err)
+	}
+	return slices.ContainsFunc(list.Items, func(k v1alpha1.LicenseKey) bool { return k.Spec.IssuerRef.Name != issuer }), nil
 }
 
 // Held returns the entries of a subscription, by slot, from the cache. A cache
@@ -163,18 +192,43 @@ func (l *Ledger) End(ctx context.Context, entry *v1alpha1.LicenseKey, state v1al
 	return nil
 }
 
-// Holds reports whether the ledger, read live, holds a key for a subscription.
-// It returns the entry if so, and nil if not. It is the proof of what is ours.
-func (l *Ledger) Holds(ctx context.Context, issuer, fingerprint string, sub *v1alpha1.SoftwareSubscription) (*v1alpha1.LicenseKey, error) {
+// Renew records that a term was renewed, on the first entry. Doing it again
+// changes nothing.
+func (l *Ledger) Renew(ctx context.Context, entry *v1alpha1.LicenseKey, until metav1.Time) error {
+	if entry.Spec.RenewedUntil != nil && !entry.Spec.RenewedUntil.Before(&until) {
+		return nil
+	}
+	before := entry.DeepCopy()
+	entry.Spec.RenewedUntil = &until
+	if err := l.Client.Patch(ctx, entry, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
+		return fmt.Errorf("recording a renewal in the ledger: %w", err)
+	}
+	return nil
+}
+
+// Owner says whose a key is, as far as one subscription is concerned.
+type Owner int
+
+// What an Owner can be.
+const (
+	Nobody   Owner = iota // the ledger does not hold it, or for somebody else
+	Namesake              // an earlier subscription of the same name, another purchase
+	ThisOne               // this subscription
+)
+
+// Holds looks up, live, for whom the ledger holds a key, and returns the entry
+// if it is for this subscription. This is the proof of what is ours.
+func (l *Ledger) Holds(ctx context.Context, issuer, fingerprint string, sub *v1alpha1.SoftwareSubscription) (*v1alpha1.LicenseKey, Owner, error) {
 	var entry v1alpha1.LicenseKey
-	if err := l.Live.Get(ctx, client.ObjectKey{Name: Name(issuer, fingerprint)}, &entry); err != nil {
-		if apierrors.IsNotFound(err) {
-			return nil, nil
-		}
-		return nil, fmt.Errorf("reading the ledger: %w", err)
+	err := l.Live.Get(ctx, client.ObjectKey{Name: Name(issuer, fingerprint)}, &entry)
+	if client.IgnoreNotFound(err) != nil {
+		return nil, Nobody, fmt.Errorf("reading the ledger: %w", err)
 	}
-	if len(ofPurchase([]v1alpha1.LicenseKey{entry}, sub)) == 0 || entry.Spec.Customer != sub.Namespace || entry.Spec.Subscription.Name != sub.Name {
-		return nil, nil
+	switch {
+	case err != nil, entry.Spec.Customer != sub.Namespace, entry.Spec.Subscription.Name != sub.Name:
+		return nil, Nobody, nil
+	case len(ofPurchase([]v1alpha1.LicenseKey{entry}, sub)) == 0:
+		return nil, Namesake, nil
 	}
-	return &entry, nil
+	return &entry, ThisOne, nil
 }

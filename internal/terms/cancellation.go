@@ -34,14 +34,14 @@ type Window struct {
 }
 
 // CancelAt says what holds at an instant of the given term. The window begins
-// with the term and never outlasts it. Before the term starts, as seen by a
-// clock that is behind, it is open.
+// with the term and never outlasts it. Before the purchase, as seen by a clock
+// that is behind, it is open; before a later term starts it is not.
 func (c Contract) CancelAt(p Period, at time.Time) Window {
 	until := p.Start.Add(c.Window)
 	if !p.End.IsZero() && p.End.Before(until) {
 		until = p.End
 	}
-	w := Window{Until: until, Open: at.Before(until)}
+	w := Window{Until: until, Open: at.Before(until) && (!at.Before(p.Start) || !p.Start.After(c.Purchased))}
 	if !w.Open {
 		return w
 	}

@@ -76,6 +76,9 @@ func TestRenewalOpensANewWindow(t *testing.T) {
 	if w := c.CancelAt(second, second.Start); !w.Open || !w.Credit.Equal(decimal.RequireFromString("2991.80")) { // 366 days
 		t.Errorf("at the renewal: %+v", w)
 	}
+	if w := c.CancelAt(second, second.Start.Add(-time.Second)); w.Open {
+		t.Errorf("before the renewal: %+v", w)
+	}
 	if w := c.CancelAt(second, at("2027-03-08T12:00:00Z")); w.Open {
 		t.Errorf("a week after the renewal: %+v", w)
 	}

@@ -32,12 +32,10 @@ func (c Contract) PeriodAt(at time.Time) Period {
 // Follow moves a contract on from the term on record to the one that holds
 // now. With autoRenew each end starts the next term; without it the contract
 // has expired at the end of the recorded term, and Follow reports the instant
-// in expired. A zero recorded period means that none is on record, as after a
-// purchase or a restore: then the contract was still alive when it was last
-// seen, and the term running now is taken.
+// in expired. A zero recorded period is the first one.
 func (c Contract) Follow(recorded Period, autoRenew bool, now time.Time) (current Period, expired time.Time) {
 	if recorded.Start.IsZero() {
-		recorded = c.PeriodAt(now)
+		recorded = c.PeriodAt(c.Purchased)
 	}
 	switch {
 	case recorded.End.IsZero() || now.Before(recorded.End):

@@ -80,7 +80,8 @@ func TestFollow(t *testing.T) {
 		"long after, no renewal":            {c, first, false, "2031-01-01T00:00:00Z", first, first.End},
 		"long after, renewal skips ahead":   {c, first, true, "2030-03-01T09:30:00Z", c.PeriodAt(at("2030-03-01T09:30:00Z")), time.Time{}},
 		"renewal turned off in second term": {c, second, false, "2028-03-01T09:29:59Z", second, time.Time{}},
-		"restored in the third term":        {c, Period{}, false, "2028-06-01T00:00:00Z", c.PeriodAt(at("2028-06-01T00:00:00Z")), time.Time{}},
+		"no record is the first term":       {c, Period{}, false, "2028-06-01T00:00:00Z", first, first.End},
+		"no record, and renewal":            {c, Period{}, true, "2028-06-01T00:00:00Z", c.PeriodAt(at("2028-06-01T00:00:00Z")), time.Time{}},
 		"clock behind":                      {c, first, false, "2020-01-01T00:00:00Z", first, time.Time{}},
 		"perpetual":                         {bought("2026-03-01T09:30:00Z", term(Perpetual)), Period{}, false, "2099-01-01T00:00:00Z", Period{Start: at("2026-03-01T09:30:00Z")}, time.Time{}},
 	} {

@@ -38,7 +38,7 @@ func newShop(t *testing.T, stock int, change ...func(*v1alpha1.Product)) *shop {
 			{Term: v1alpha1.TermYear, Price: v1alpha1.Money{Amount: "120.00", Currency: "EUR"}},
 			{
 				Term: v1alpha1.TermMonth, Price: v1alpha1.Money{Amount: "12.00", Currency: "EUR"},
-				Cancellation: &v1alpha1.CancellationPolicy{Window: "PT3S", Refund: v1alpha1.RefundFull},
+				Cancellation: &v1alpha1.CancellationPolicy{Window: "PT5S", Refund: v1alpha1.RefundFull},
 			},
 		},
 	}}
