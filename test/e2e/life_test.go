@@ -112,7 +112,7 @@ func TestLateCancellationIsRefused(t *testing.T) {
 	}
 
 	s.buy("untold", monthly)
-	sub = s.settled("untold", v1alpha1.StateActive)
+	s.settled("untold", v1alpha1.StateActive)
 	o.kill()
 	if sub, err = s.get("untold"); err != nil || !sub.Status.Cancellation.Open {
 		t.Fatalf("status tells already that the window is closed: %+v, %v", sub.Status.Cancellation, err)
