@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"go.uber.org/zap/zapcore"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -46,8 +47,9 @@ func main() {
 	flag.BoolVar(&o.leaderElect, "leader-elect", false, "run only while holding the Lease license-operator in the operator's namespace")
 	flag.IntVar(&o.workers, "workers", 32, "how many subscriptions to work on at a time")
 	showVersion := flag.Bool("version", false, "print the version and exit")
-	logging := zap.Options{}
+	logging := zap.Options{StacktraceLevel: zapcore.PanicLevel}
 	logging.BindFlags(flag.CommandLine)
+	flag.Lookup("kubeconfig").Usage = "the cluster's `file` (default: $KUBECONFIG, else the pod's service account, else ~/.kube/config)"
 	flag.Parse()
 
 	if *showVersion {

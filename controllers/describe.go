@@ -47,7 +47,7 @@ func describe(sub *v1alpha1.SoftwareSubscription, held []v1alpha1.LicenseKey, de
 		setCondition(sub, now, v1alpha1.ConditionKeysIssued, metav1.ConditionTrue, v1alpha1.ReasonKeysDelivered, "in Secret "+sub.KeySecretName())
 	} else {
 		st.Keys = nil
-		setCondition(sub, now, v1alpha1.ConditionKeysIssued, metav1.ConditionFalse, v1alpha1.ReasonNotYet, "")
+		setCondition(sub, now, v1alpha1.ConditionKeysIssued, metav1.ConditionFalse, v1alpha1.ReasonNotYet, "not in Secret "+sub.KeySecretName())
 	}
 	return terms.Earliest(window.Next, period.End), nil
 }
@@ -105,6 +105,9 @@ func tell(sub *v1alpha1.SoftwareSubscription, now time.Time, err error) {
 		meta.RemoveStatusCondition(&sub.Status.Conditions, v1alpha1.ConditionReady)
 	case usable:
 		sub.Status.State, sub.Status.Message = v1alpha1.StateActive, "key in Secret "+sub.KeySecretName()
+		if k := sub.Status.Keys; k != nil && k.Issued > 1 {
+			sub.Status.Message = plural(int(k.Issued), sub.Status.Message[:3]) + sub.Status.Message[3:]
+		}
 		setCondition(sub, now, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonKeysDelivered, sub.Status.Message)
 	default:
 		sub.Status.State = v1alpha1.StatePending

@@ -64,8 +64,8 @@ func (r *SoftwareSubscriptionReconciler) issue(ctx context.Context, sub *v1alpha
 	if entries, err := r.delivered(ctx, o, held); entries != nil || err != nil {
 		return entries, errors.Join(err, r.releaseSurplus(ctx, o, held, entries, now))
 	}
-	if reasonOf(sub, v1alpha1.ConditionReady) == v1alpha1.ReasonSecretNameTaken {
-		// Look first, so that nothing is written while the name is taken.
+	if sub.Status.Keys != nil || reasonOf(sub, v1alpha1.ConditionReady) == v1alpha1.ReasonSecretNameTaken {
+		// Look first, so that nothing is written while a Secret is there.
 		entries, err := r.adopt(ctx, o, nil)
 		if err == nil {
 			return entries, nil
@@ -148,7 +148,7 @@ func (r *SoftwareSubscriptionReconciler) reserve(ctx context.Context, o order, s
 		}
 		if errors.Is(err, keys.ErrEmpty) {
 			return nil, waiting(v1alpha1.ReasonPoolEmpty,
-				"waiting for %s: the pool of KeyIssuer %s has not enough left. Whoever runs it: top it up, as \"kubectl describe keyissuer %s\" says", plural(len(claim.Slots), "key"), o.issuer, o.issuer)
+				"waiting for %s: the pool of KeyIssuer %s has fewer left. Whoever runs it: top it up, as \"kubectl describe keyissuer %s\" says", plural(len(claim.Slots), "key"), o.issuer, o.issuer)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("drawing keys from KeyIssuer %s: %w", o.issuer, err)
@@ -277,7 +277,7 @@ func (r *SoftwareSubscriptionReconciler) adopt(ctx context.Context, o order, res
 		}
 		if entry == nil || entry.Spec.Slot != slot || entry.Spec.State != v1alpha1.LicenseKeyIssued {
 			return nil, stalled(v1alpha1.ReasonSecretNameTaken,
-				"Secret %s exists and does not hold what this subscription was issued: it is left alone. Rename or delete it, or buy again with another spec.secretName", secret.Name)
+				"Secret %s exists and does not hold what this subscription was issued: it is left alone. Delete it, if nobody needs it, and the right key is delivered; or buy again with another spec.secretName", secret.Name)
 		}
 		entries = append(entries, *entry)
 	}

@@ -116,15 +116,16 @@ func count(entries []v1alpha1.LicenseKey) *v1alpha1.KeyCounts {
 func (r *KeyIssuerReconciler) SetupWithManager(mgr ctrl.Manager, stock cache.Cache) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		For(&v1alpha1.KeyIssuer{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1alpha1.KeyIssuer{}, handler.EnqueueRequestsFromMapFunc(r.all), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1alpha1.LicenseKey{}, countLater{}).
-		WatchesRawSource(source.Kind(stock, &corev1.Secret{}, handler.TypedEnqueueRequestsFromMapFunc(r.ofSecret))).
+		WatchesRawSource(source.Kind(stock, &corev1.Secret{}, handler.TypedEnqueueRequestsFromMapFunc(func(ctx context.Context, s *corev1.Secret) []reconcile.Request { return r.all(ctx, s) }))).
 		WithOptions(controller.Options{ReconciliationTimeout: passTimeout, RateLimiter: backoff()}).
 		Complete(r)
 }
 
-// ofSecret wakes every issuer: they are few, and none but itself knows which
-// Secrets it selects.
-func (r *KeyIssuerReconciler) ofSecret(ctx context.Context, _ *corev1.Secret) []reconcile.Request {
+// all wakes every issuer, after a change of a Secret or of another issuer: they
+// are few, and which Secrets belong to whom depends on all of them.
+func (r *KeyIssuerReconciler) all(ctx context.Context, _ client.Object) []reconcile.Request {
 	var issuers v1alpha1.KeyIssuerList
 	if err := r.List(ctx, &issuers); err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "listing issuers to wake")

@@ -45,7 +45,7 @@ func TestPoolIssuer(t *testing.T) {
 		"bad lines and duplicates": {
 			secrets:    []secret{{"a", fiveByFive + "1\nnot a key\n" + fiveByFive + "2"}, {"b", fiveByFive + "2\n" + fiveByFive + "3"}},
 			conditions: "KeysAccepted=False(LinesRejected) LowKeys=False(Sufficient) Ready=True(KeysAvailable)",
-			message:    "keys from 2", kstatus: status.CurrentStatus, available: 3,
+			message:    "keys from 2 Secrets; 2 lines rejected", kstatus: status.CurrentStatus, available: 3,
 			rejected: "a/keys/2: does not have the format of the pool; b/keys/1: duplicate of Secret %s-a, entry keys, line 3",
 		},
 		"binary data": {

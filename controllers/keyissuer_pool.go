@@ -81,9 +81,13 @@ func (r *KeyIssuerReconciler) stock(ctx context.Context, issuer *v1alpha1.KeyIss
 	}
 	if free == 0 {
 		selector := metav1.FormatLabelSelector(&issuer.Spec.Pool.SecretSelector)
-		return waiting(v1alpha1.ReasonPoolEmpty, "no key is left of %d: add keys, one a line, to a Secret in namespace %s with %s", total, r.Namespace, selector)
+		return waiting(v1alpha1.ReasonPoolEmpty, "no key is left: add keys, one a line, to a Secret in namespace %s with %s", r.Namespace, selector)
 	}
-	setCondition(issuer, now, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonKeysAvailable, "keys from "+plural(pool.secrets, "Secret"))
+	message := "keys from " + plural(pool.secrets, "Secret")
+	if n := pool.rejected.Total; n > 0 {
+		message += "; " + plural(n, "line") + " rejected, see status.rejected"
+	}
+	setCondition(issuer, now, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonKeysAvailable, message)
 	return nil
 }
 
@@ -96,13 +100,13 @@ func (r *KeyIssuerReconciler) describePool(issuer *v1alpha1.KeyIssuer, pool *loa
 	}
 	if n := pool.rejected.Total; n > 0 {
 		setCondition(issuer, now, v1alpha1.ConditionKeysAccepted, metav1.ConditionFalse, v1alpha1.ReasonLinesRejected,
-			plural(n, "place")+" without a usable key: status.rejected lists the first")
+			plural(n, "line")+" rejected: status.rejected lists the first")
 	} else {
 		setCondition(issuer, now, v1alpha1.ConditionKeysAccepted, metav1.ConditionTrue, v1alpha1.ReasonAllAccepted, "")
 	}
-	if low := issuer.Spec.Pool.LowWatermark; free < int(low) {
+	if low := issuer.Spec.Pool.LowWatermark; free < max(int(low), 1) {
 		setCondition(issuer, now, v1alpha1.ConditionLowKeys, metav1.ConditionTrue, v1alpha1.ReasonBelowWatermark,
-			fmt.Sprintf("fewer than %d keys are left: top up the pool", low))
+			fmt.Sprintf("fewer than %d keys are left: top up the pool", max(low, 1)))
 	} else {
 		setCondition(issuer, now, v1alpha1.ConditionLowKeys, metav1.ConditionFalse, v1alpha1.ReasonSufficient, "")
 	}

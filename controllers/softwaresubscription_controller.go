@@ -3,8 +3,10 @@ package controllers
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -38,6 +40,11 @@ type SoftwareSubscriptionReconciler struct {
 	Wake chan event.GenericEvent
 	// Workers is how many subscriptions are worked on at a time; 0 means one.
 	Workers int
+
+	// unsure holds the subscriptions whose last pass failed. A write of it may
+	// have been carried out although its answer was lost, and the cache may not
+	// show it yet, so the next pass reads the ledger live.
+	unsure sync.Map
 }
 
 // Reconcile reads the clock once, lets reconcile change only the status in
@@ -46,12 +53,18 @@ func (r *SoftwareSubscriptionReconciler) Reconcile(ctx context.Context, req ctrl
 	sub := &v1alpha1.SoftwareSubscription{}
 	if err := r.Get(ctx, req.NamespacedName, sub); err != nil || !sub.DeletionTimestamp.IsZero() {
 		r.stopWaiting(ctx, req, "")
+		r.unsure.Delete(req.NamespacedName)
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	before := sub.DeepCopy()
 	now := r.Clock.Now().UTC().Truncate(time.Second) // the precision of metav1.Time
 
 	next, err := r.reconcile(ctx, sub, now)
+	if err == nil || errors.Is(err, errTooEarly) || errors.As(err, new(*blocked)) {
+		r.unsure.Delete(req.NamespacedName)
+	} else {
+		r.unsure.Store(req.NamespacedName, true)
+	}
 	if errors.Is(err, errTooEarly) {
 		return ctrl.Result{RequeueAfter: moment}, nil
 	}
@@ -59,7 +72,11 @@ func (r *SoftwareSubscriptionReconciler) Reconcile(ctx context.Context, req ctrl
 		r.stopWaiting(ctx, req, "")
 	}
 	tell(sub, now, err)
-	if perr := patchStatus(ctx, r.Client, before, sub); perr != nil {
+	perr := patchStatus(ctx, r.Client, before, sub)
+	if apierrors.IsConflict(perr) && err == nil {
+		return ctrl.Result{RequeueAfter: moment}, nil // somebody has just changed it: look again
+	}
+	if perr != nil {
 		return ctrl.Result{}, errors.Join(err, perr)
 	}
 	return requeue(next, now, err)
@@ -68,7 +85,11 @@ func (r *SoftwareSubscriptionReconciler) Reconcile(ctx context.Context, req ctrl
 // reconcile takes a subscription one step through its life. What the ledger
 // says counts, not what status says.
 func (r *SoftwareSubscriptionReconciler) reconcile(ctx context.Context, sub *v1alpha1.SoftwareSubscription, now time.Time) (next time.Time, err error) {
-	held, err := r.Ledger.Held(ctx, sub)
+	read := r.Ledger.Held
+	if _, unsure := r.unsure.Load(client.ObjectKeyFromObject(sub)); unsure {
+		read = r.Ledger.HeldLive
+	}
+	held, err := read(ctx, sub)
 	if err != nil {
 		return time.Time{}, err
 	}

@@ -67,7 +67,7 @@ func TestFirstPass(t *testing.T) {
 		},
 		"a key for each licence": {
 			stock: []string{"KEY-0001", "KEY-0002", "KEY-0003"}, prepare: perLicense, buy: []change{quantity(3)},
-			conditions: issued, message: "key in Secret sub-key", kstatus: status.CurrentStatus, requeue: longestSleep,
+			conditions: issued, message: "3 keys in Secret sub-key", kstatus: status.CurrentStatus, requeue: longestSleep,
 			writes: "create v1alpha1.LicenseKey, create v1alpha1.LicenseKey, " + threeWrites,
 		},
 		"perpetual": {
@@ -130,7 +130,7 @@ func TestFirstPass(t *testing.T) {
 		},
 		"as many keys as a Secret holds": {
 			stock: manyKeys(500), prepare: perLicense, buy: []change{quantity(500)}, conditions: issued,
-			message: "key in Secret", kstatus: status.CurrentStatus, requeue: longestSleep,
+			message: "500 keys in Secret", kstatus: status.CurrentStatus, requeue: longestSleep,
 			writes: strings.Repeat("create v1alpha1.LicenseKey, ", 499) + threeWrites,
 		},
 		"fewer keys than licences": {

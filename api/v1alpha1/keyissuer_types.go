@@ -41,7 +41,7 @@ type KeyPool struct {
 	Pattern string `json:"pattern,omitempty"`
 
 	// lowWatermark turns the condition LowKeys to True while fewer keys than
-	// this are available. 0: never.
+	// this are available, and in any case when none is.
 	// +optional
 	// +default=0
 	// +kubebuilder:validation:Minimum=0

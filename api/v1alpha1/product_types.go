@@ -131,7 +131,7 @@ type TermOffer struct {
 
 	// price of one licence for one term, below 10^12.
 	// +required
-	// +kubebuilder:validation:XValidation:rule="self.amount.matches('^[0-9]{1,12}([.]|$)')",message="a price has at most 12 digits before the point"
+	// +kubebuilder:validation:XValidation:rule="self.amount.matches('^[^.]{0,12}([.]|$)')",message="a price has at most 12 digits before the point"
 	Price Money `json:"price"`
 
 	// cancellation policy. When absent it is 7 days with a prorated refund,

@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -45,7 +46,7 @@ func TestWakesUp(t *testing.T) {
 		var oldest []string
 		for _, name := range []string{"wait-a", "wait-b", "wait-c"} {
 			sub := s.settled(name, v1alpha1.StatePending)
-			if !strings.Contains(sub.Status.Message, "the pool of KeyIssuer "+s.name+" has not enough left") {
+			if !strings.Contains(sub.Status.Message, "the pool of KeyIssuer "+s.name+" has fewer left") {
 				t.Errorf("message %q", sub.Status.Message)
 			}
 			oldest = append(oldest, sub.CreationTimestamp.UTC().Format(time.RFC3339)+" "+name)
@@ -61,6 +62,30 @@ func TestWakesUp(t *testing.T) {
 		s.settled(strings.Fields(last)[1], v1alpha1.StatePending)
 		s.topUp(1)
 		s.settled(strings.Fields(last)[1], v1alpha1.StateActive)
+	})
+	t.Run("an issuer whose Secrets another one selects too", func(t *testing.T) {
+		twin := &v1alpha1.KeyIssuer{ObjectMeta: metav1.ObjectMeta{Name: s.name + "-twin"}, Spec: v1alpha1.KeyIssuerSpec{
+			Pool: &v1alpha1.KeyPool{SecretSelector: metav1.LabelSelector{MatchLabels: map[string]string{"pool": s.name}}},
+		}}
+		stalled := func(want bool) {
+			t.Helper()
+			eventually(t, fmt.Sprintf("waiting for the issuer to be stalled: %v", want), func() error {
+				i := &v1alpha1.KeyIssuer{}
+				if err := live.Get(t.Context(), client.ObjectKey{Name: s.name}, i); err != nil {
+					return err
+				}
+				if got := meta.IsStatusConditionTrue(i.Status.Conditions, v1alpha1.ConditionStalled); got != want {
+					return fmt.Errorf("conditions %+v", i.Status.Conditions)
+				}
+				return nil
+			})
+		}
+		s.create(twin)
+		stalled(true)
+		if err := live.Delete(t.Context(), twin); err != nil {
+			t.Fatal(err)
+		}
+		stalled(false)
 	})
 	t.Run("a product that was missing", func(t *testing.T) {
 		name := s.name + "-later"
@@ -178,11 +203,11 @@ func TestOutage(t *testing.T) {
 		s.checkOneKeyPerSlot(name, 1)
 	}
 
-	// Every write fails at first, each in its own way.
+	// Every other write fails for a while, each in its own way.
 	ways := []apiproxy.Action{apiproxy.DropBefore, apiproxy.DropAfter, apiproxy.Respond409, apiproxy.Respond500, apiproxy.Respond429}
 	proxy.Reset()
 	proxy.SetHook(apiproxy.Hook{Before: func(w apiproxy.Write) apiproxy.Action {
-		if w.Number%2 == 1 {
+		if w.Number < 30 && w.Number%2 == 1 {
 			return ways[w.Number/2%len(ways)]
 		}
 		return apiproxy.Forward
