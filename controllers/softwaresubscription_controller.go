@@ -60,11 +60,6 @@ func (r *SoftwareSubscriptionReconciler) Reconcile(ctx context.Context, req ctrl
 	now := r.Clock.Now().UTC().Truncate(time.Second) // the precision of metav1.Time
 
 	next, err := r.reconcile(ctx, sub, now)
-	if err == nil || errors.Is(err, errTooEarly) || errors.As(err, new(*blocked)) {
-		r.unsure.Delete(req.NamespacedName)
-	} else {
-		r.unsure.Store(req.NamespacedName, true)
-	}
 	if errors.Is(err, errTooEarly) {
 		return ctrl.Result{RequeueAfter: moment}, nil
 	}
@@ -73,6 +68,11 @@ func (r *SoftwareSubscriptionReconciler) Reconcile(ctx context.Context, req ctrl
 	}
 	tell(sub, now, err)
 	perr := patchStatus(ctx, r.Client, before, sub)
+	if perr == nil && (err == nil || errors.As(err, new(*blocked))) {
+		r.unsure.Delete(req.NamespacedName)
+	} else {
+		r.unsure.Store(req.NamespacedName, true)
+	}
 	if apierrors.IsConflict(perr) && err == nil {
 		return ctrl.Result{RequeueAfter: moment}, nil // somebody has just changed it: look again
 	}
@@ -85,11 +85,7 @@ func (r *SoftwareSubscriptionReconciler) Reconcile(ctx context.Context, req ctrl
 // reconcile takes a subscription one step through its life. What the ledger
 // says counts, not what status says.
 func (r *SoftwareSubscriptionReconciler) reconcile(ctx context.Context, sub *v1alpha1.SoftwareSubscription, now time.Time) (next time.Time, err error) {
-	read := r.Ledger.Held
-	if _, unsure := r.unsure.Load(client.ObjectKeyFromObject(sub)); unsure {
-		read = r.Ledger.HeldLive
-	}
-	held, err := read(ctx, sub)
+	held, err := r.held(ctx, sub)
 	if err != nil {
 		return time.Time{}, err
 	}
@@ -117,6 +113,19 @@ func (r *SoftwareSubscriptionReconciler) reconcile(ctx context.Context, sub *v1a
 		err = wanted // the key was bought and is delivered all the same
 	}
 	return next, errors.Join(derr, err)
+}
+
+// held returns the entries of a subscription in the ledger. It asks the cache,
+// unless that cannot be right or may well be late.
+func (r *SoftwareSubscriptionReconciler) held(ctx context.Context, sub *v1alpha1.SoftwareSubscription) ([]v1alpha1.LicenseKey, error) {
+	if _, unsure := r.unsure.Load(client.ObjectKeyFromObject(sub)); unsure {
+		return r.Ledger.HeldLive(ctx, sub)
+	}
+	held, err := r.Ledger.Held(ctx, sub)
+	if err == nil && len(held) == 0 && sub.Status.PurchasedAt != nil {
+		return r.Ledger.HeldLive(ctx, sub)
+	}
+	return held, err
 }
 
 // stopWaiting takes a subscription out of the queues of all issuers but one,
