@@ -43,27 +43,36 @@ func (c Contract) CancelAt(p Period, at time.Time) Window {
 	}
 	w := Window{Until: until, Open: at.Before(until) && (!at.Before(p.Start) || !p.Start.After(c.Purchased))}
 	if !w.Open {
+		if at.Before(until) {
+			w.Next = p.Start
+		}
 		return w
 	}
 	w.Credit, w.Next = c.credit(p, at), until
 	if c.Refund == Prorated && !p.End.IsZero() {
 		w.Next = Earliest(until, p.Start.Add(time.Duration(usedDays(p, at))*day))
 	}
+	for _, change := range c.Changes {
+		if change.At.After(at) { // as seen by a clock that is behind
+			w.Next = Earliest(w.Next, change.At)
+		}
+	}
 	return w
 }
 
 // credit is the refund for cancelling at an instant of the given term, rounded
-// half up at the currency's minor unit. A contract cancelled on day N of its
-// term has used N days: the first day counts, the policy's own example being a
-// cancellation on the third day that pays for three.
+// half up at the currency's minor unit, and never more than was paid. A
+// contract cancelled on day N of its term has used N days: the first day
+// counts, the policy's own example being a cancellation on the third day that
+// pays for three.
 func (c Contract) credit(p Period, at time.Time) decimal.Decimal {
-	paid := c.UnitPrice.Mul(decimal.NewFromInt(c.Quantity))
+	paid := c.PaidIn(p, at)
 	if c.Refund == Full || p.End.IsZero() {
-		return paid.Round(MinorDigits(c.Currency))
+		return paid
 	}
-	days := int64(p.End.Sub(p.Start) / day) // whole: both are the same time of day in UTC
-	unused := decimal.NewFromInt(max(0, days-usedDays(p, at)))
-	return paid.Mul(unused).DivRound(decimal.NewFromInt(days), MinorDigits(c.Currency))
+	unused := decimal.NewFromInt(max(0, p.days()-usedDays(p, at)))
+	price := c.UnitPrice.Mul(decimal.NewFromInt(c.QuantityAt(at)))
+	return decimal.Min(paid, price.Mul(unused).DivRound(decimal.NewFromInt(p.days()), MinorDigits(c.Currency)))
 }
 
 // usedDays counts the days of a term begun by an instant, from 1. A day is 24

@@ -7,6 +7,10 @@ type Period struct {
 	Start, End time.Time
 }
 
+// days is how many days a term has that ends. The number is whole, because both
+// of its ends are the same time of day in UTC.
+func (p Period) days() int64 { return int64(p.End.Sub(p.Start) / day) }
+
 // PeriodAt returns the term that runs at an instant if every earlier one was
 // renewed. Before the purchase it is the first one.
 //

@@ -24,7 +24,8 @@ import (
 type Contract struct {
 	Purchased time.Time
 	Term      Term
-	Quantity  int64
+	Quantity  int64           // at the purchase
+	Changes   []Change        // of the quantity, in the order of their instants
 	UnitPrice decimal.Decimal // of one licence for one term
 	Currency  string          // ISO 4217
 	Window    time.Duration   // how long after the start of a term it can be cancelled
