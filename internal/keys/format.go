@@ -21,6 +21,10 @@ const Format5x5 = "5x5"
 
 var pattern5x5 = regexp.MustCompile(`^[A-Z0-9]{5}(-[A-Z0-9]{5}){4}$`)
 
+// Is5x5 reports whether a key has the format 5x5: nothing but capital letters,
+// digits and four hyphens.
+func Is5x5(key string) bool { return pattern5x5.MatchString(key) }
+
 // CompileFormat returns the expression that keys of a pool must match, or nil
 // if any line will do. At most one of format and pattern is set; pattern has
 // to match a key as a whole.

@@ -34,7 +34,7 @@ type Claim struct {
 	UID          string    // of the subscription
 	Product      string    // what the keys open
 	Quantity     int64     // licences bought
-	Purchased    time.Time // instant of the purchase
+	Purchased    time.Time // instant of the purchase, or of the change of the quantity
 	Since        time.Time // since when the subscription is there: the oldest is served first
 	Slots        []int32   // which of its keys the subscription lacks, counting from 1
 }
