@@ -3,14 +3,18 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
 	"flag"
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
+	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,16 +29,18 @@ import (
 
 	"github.com/license-operator/license-operator/api/v1alpha1"
 	"github.com/license-operator/license-operator/controllers"
+	"github.com/license-operator/license-operator/internal/artifacts"
 )
 
 // version is set by the linker; a plain go build tells the module's version.
 var version string
 
 type options struct {
-	namespace, serve, namespaces string
-	metricsListen, healthListen  string
-	leaderElect                  bool
-	workers                      int
+	namespace, serve, namespaces             string
+	artifacts, downloadsURL string
+	metricsListen, healthListen              string
+	leaderElect                              bool
+	workers                                  int
 }
 
 func main() {
@@ -42,6 +48,8 @@ func main() {
 	flag.StringVar(&o.namespace, "namespace", ownNamespace(), "the operator's own namespace, where key pools and signing keys are")
 	flag.StringVar(&o.serve, "serve", "controllers", "what to run; this version has: controllers")
 	flag.StringVar(&o.namespaces, "namespaces", "", "customers' namespaces to serve, comma-separated (default: all)")
+	flag.StringVar(&o.artifacts, "artifacts", "", "bucket `URL` of the files that products offer, such as file:///srv/artifacts, s3://bucket, gs://bucket or azblob://container (default: the folder artifacts in the working directory)")
+	flag.StringVar(&o.downloadsURL, "downloads-url", "http://127.0.0.1:8082", "what download links begin with: where customers reach the downloads service")
 	flag.StringVar(&o.metricsListen, "metrics-listen", "127.0.0.1:8443", "address of the metrics, served over TLS to callers that may get /metrics; 0 turns them off")
 	flag.StringVar(&o.healthListen, "health-listen", "127.0.0.1:8081", "address of /healthz and /readyz; 0 turns them off")
 	flag.BoolVar(&o.leaderElect, "leader-elect", false, "run only while holding the Lease license-operator in the operator's namespace")
@@ -64,15 +72,30 @@ func main() {
 }
 
 func run(ctx context.Context, o options) error {
-	if o.serve != "controllers" {
-		return fmt.Errorf("--serve=%s: this version can serve controllers only", o.serve)
-	}
 	if flag.NArg() > 0 {
 		return fmt.Errorf("unexpected argument %q: everything is set with flags, see --help", flag.Arg(0))
 	}
 	if o.workers < 1 {
 		return fmt.Errorf("--workers=%d: at least one is needed", o.workers)
 	}
+	serve := list(o.serve)
+	for _, what := range serve {
+		if what != "controllers" {
+			return fmt.Errorf("--serve=%s: this version can serve controllers only", o.serve)
+		}
+	}
+	controls := slices.Contains(serve, "controllers")
+	if !controls {
+		return errors.New("--serve is empty: give controllers")
+	}
+	if u, err := url.Parse(o.downloadsURL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
+		return fmt.Errorf("--downloads-url=%s: give the start of a link, such as https://downloads.example.com", o.downloadsURL)
+	}
+	store, err := artifacts.Open(cmp.Or(o.artifacts, localArtifacts()))
+	if err != nil {
+		return fmt.Errorf("--artifacts: %w", err)
+	}
+	defer store.Close()
 	cfg, err := ctrl.GetConfig()
 	if err != nil {
 		return fmt.Errorf("finding the cluster: %w", err)
@@ -86,10 +109,10 @@ func run(ctx context.Context, o options) error {
 	}
 	mgr, err := ctrl.NewManager(cfg, ctrl.Options{
 		Scheme:                        scheme,
-		Cache:                         controllers.CacheOptions(strings.FieldsFunc(o.namespaces, func(r rune) bool { return r == ',' })),
+		Cache:                         controllers.CacheOptions(list(o.namespaces)),
 		Metrics:                       metricsOptions(o.metricsListen),
 		HealthProbeBindAddress:        o.healthListen,
-		LeaderElection:                o.leaderElect,
+		LeaderElection:                o.leaderElect && controls, // downloads are served by every replica
 		LeaderElectionID:              "license-operator",
 		LeaderElectionNamespace:       o.namespace,
 		LeaderElectionReleaseOnCancel: true, // nothing runs on after Start has returned
@@ -98,14 +121,31 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return fmt.Errorf("making the manager: %w", err)
 	}
-	if err := controllers.Setup(ctx, mgr, o.namespace, o.workers); err != nil {
+	if controls {
+		err := controllers.Setup(ctx, mgr, controllers.Options{Namespace: o.namespace, Workers: o.workers, DownloadsURL: o.downloadsURL, Artifacts: store})
+		if err != nil {
+			return err
+		}
+	}
+	if err := errors.Join(mgr.Add(store), mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("caches", cachesSynced(mgr))); err != nil {
 		return err
 	}
-	if err := errors.Join(mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("caches", cachesSynced(mgr))); err != nil {
-		return err
-	}
-	ctrl.Log.Info("starting", "version", versionString(), "namespace", o.namespace)
+	ctrl.Log.Info("starting", "version", versionString(), "serve", o.serve, "namespace", o.namespace)
 	return mgr.Start(ctx)
+}
+
+// list takes the parts of a flag apart that are separated by commas.
+func list(flag string) []string {
+	return strings.FieldsFunc(flag, func(r rune) bool { return r == ',' || r == ' ' })
+}
+
+// localArtifacts is the bucket for one person on one machine.
+func localArtifacts() string {
+	dir, err := filepath.Abs("artifacts")
+	if err != nil {
+		dir = "/artifacts" // there is no working directory
+	}
+	return (&url.URL{Scheme: "file", Path: filepath.ToSlash(dir)}).String()
 }
 
 func metricsOptions(listen string) metricsserver.Options {

@@ -10,13 +10,36 @@ import (
 
 	"github.com/shopspring/decimal"
 	"github.com/sosodev/duration"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/license-operator/license-operator/api/v1alpha1"
 	"github.com/license-operator/license-operator/internal/terms"
 )
+
+// wanted returns the Product of a subscription and what the customer chose of
+// it, or what is wrong with that. Once it was bought the Product may be gone,
+// and then there is nothing to choose.
+func (r *SoftwareSubscriptionReconciler) wanted(ctx context.Context, sub *v1alpha1.SoftwareSubscription, held []v1alpha1.LicenseKey) (*v1alpha1.Product, *choice, error) {
+	bought := len(held) > 0
+	p, err := r.product(ctx, sub)
+	if b := new(blocked); bought && errors.As(err, &b) {
+		return nil, nil, nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	if !bought {
+		if err := r.offered(ctx, sub, p); err != nil {
+			return p, nil, err
+		}
+	}
+	c, err := r.choose(ctx, sub, p, held)
+	return p, c, err
+}
 
 // product reads the Product of a subscription.
 func (r *SoftwareSubscriptionReconciler) product(ctx context.Context, sub *v1alpha1.SoftwareSubscription) (*v1alpha1.Product, error) {
@@ -32,18 +55,34 @@ func (r *SoftwareSubscriptionReconciler) product(ctx context.Context, sub *v1alp
 	return &p, nil
 }
 
-// wanted returns the Product of a subscription, and what is wrong with what
-// the customer wants of it. Once it was bought, the Product may be gone.
-func (r *SoftwareSubscriptionReconciler) wanted(ctx context.Context, sub *v1alpha1.SoftwareSubscription, bought bool) (*v1alpha1.Product, error) {
-	p, err := r.product(ctx, sub)
-	switch b := new(blocked); {
-	case err == nil:
-		return p, checkDownload(sub, p)
-	case bought && errors.As(err, &b):
-		return nil, nil
-	default:
-		return nil, err
+// offered says whether the customer may buy a product at all.
+func (r *SoftwareSubscriptionReconciler) offered(ctx context.Context, sub *v1alpha1.SoftwareSubscription, p *v1alpha1.Product) error {
+	selector, err := customers(p)
+	if err != nil || selector.Empty() {
+		return err
 	}
+	ns := &metav1.PartialObjectMetadata{}
+	ns.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
+	if err := r.Get(ctx, client.ObjectKey{Name: sub.Namespace}, ns); err != nil {
+		return fmt.Errorf("reading namespace %s: %w", sub.Namespace, err)
+	}
+	if !selector.Matches(labels.Set(ns.Labels)) {
+		return stalled(v1alpha1.ReasonNotOffered,
+			"Product %s is not offered to customer %s: delete this subscription and buy another product, or ask whoever publishes the catalogue to label the namespace as its spec.customers says", p.Name, sub.Namespace)
+	}
+	return nil
+}
+
+// customers is the selector of the namespaces that may buy a product.
+func customers(p *v1alpha1.Product) (labels.Selector, error) {
+	if p.Spec.Customers == nil {
+		return labels.Everything(), nil
+	}
+	selector, err := metav1.LabelSelectorAsSelector(&p.Spec.Customers.NamespaceSelector)
+	if err != nil {
+		return nil, stalled(v1alpha1.ReasonInvalidSelector, "spec.customers.namespaceSelector of Product %s is invalid: %v", p.Name, err)
+	}
+	return selector, nil
 }
 
 // agree returns what a customer agrees to by buying now.
@@ -66,7 +105,7 @@ func agree(sub *v1alpha1.SoftwareSubscription, p *v1alpha1.Product, now time.Tim
 	if offer.Cancellation != nil {
 		purchase.Cancellation = *offer.Cancellation
 	}
-	if purchase.Keys() > v1alpha1.MaxKeysPerSubscription {
+	if purchase.Keys(purchase.Quantity) > v1alpha1.MaxKeysPerSubscription {
 		return purchase, stalled(v1alpha1.ReasonTooManyKeys,
 			"Product %s comes with a key per licence, and one subscription holds at most %d: delete this one and buy %d in several",
 			p.Name, v1alpha1.MaxKeysPerSubscription, sub.Spec.Quantity)
@@ -83,8 +122,9 @@ func defaultCancellation(t v1alpha1.Term) v1alpha1.CancellationPolicy {
 	return v1alpha1.CancellationPolicy{Window: v1alpha1.Duration(fmt.Sprintf("P%dD", days)), Refund: refund}
 }
 
-// contract gives the rules what was agreed.
-func contract(p v1alpha1.Purchase) (terms.Contract, error) {
+// contract gives the rules what was agreed, as the ledger has it.
+func contract(held []v1alpha1.LicenseKey) (terms.Contract, error) {
+	p := held[0].Spec.Purchase
 	price, err := decimal.NewFromString(p.UnitPrice.Amount)
 	if err != nil {
 		return terms.Contract{}, fmt.Errorf("price of the purchase: %w", err)
@@ -93,53 +133,13 @@ func contract(p v1alpha1.Purchase) (terms.Contract, error) {
 	if err != nil {
 		return terms.Contract{}, fmt.Errorf("cancellation window of the purchase: %w", err)
 	}
-	return terms.Contract{
+	c := terms.Contract{
 		Purchased: p.At.UTC(), Term: terms.Term(p.Term), Quantity: p.Quantity,
 		UnitPrice: price, Currency: p.UnitPrice.Currency,
 		Window: window.ToTimeDuration(), Refund: terms.Refund(p.Cancellation.Refund),
-	}, nil
-}
-
-// checkDownload says what is wrong with the build that the customer chose.
-func checkDownload(sub *v1alpha1.SoftwareSubscription, p *v1alpha1.Product) error {
-	choice := sub.Spec.Download
-	if choice == nil {
-		return nil
 	}
-	var offered []string
-	for _, v := range p.Spec.Software.Versions {
-		offered = append(offered, v.Version)
+	for _, change := range held[0].Spec.QuantityChanges {
+		c.Changes = append(c.Changes, terms.Change{At: change.At.UTC(), Quantity: change.Quantity})
 	}
-	allowed := terms.AllowedVersions(offered, p.Spec.Software.DowngradeVersions)
-	if len(allowed) == 0 {
-		return stalled(v1alpha1.ReasonVersionNotOffered, "Product %s has no download: remove spec.download", p.Name)
-	}
-	i := 0
-	if choice.Version != "" {
-		i = slices.Index(allowed, choice.Version)
-	}
-	if i < 0 {
-		return stalled(v1alpha1.ReasonVersionNotOffered,
-			"version %s of Product %s is not offered: set spec.download.version to one of %s", choice.Version, p.Name, strings.Join(allowed, ", "))
-	}
-	var builds []string
-	for _, b := range p.Spec.Software.Versions[i].Builds {
-		if (choice.Language == "" || strings.EqualFold(choice.Language, b.Language)) && choice.Architecture == b.Architecture {
-			return nil
-		}
-		builds = append(builds, b.Language+" "+string(b.Architecture))
-	}
-	if len(builds) == 0 && choice.Language == "" {
-		return nil
-	}
-	return stalled(v1alpha1.ReasonVersionNotOffered,
-		"version %s of Product %s is not offered in language %q for %s: set spec.download to one of %s",
-		allowed[i], p.Name, choice.Language, choice.Architecture, orNone(strings.Join(builds, ", ")))
-}
-
-func orNone(s string) string {
-	if s == "" {
-		return "(none)"
-	}
-	return s
+	return c, nil
 }

@@ -15,53 +15,89 @@ import (
 
 // describe writes what holds now into the status of a subscription whose keys
 // are reserved, and returns when that changes.
-func describe(sub *v1alpha1.SoftwareSubscription, held []v1alpha1.LicenseKey, delivered bool, now time.Time) (next time.Time, err error) {
-	purchase := held[0].Spec.Purchase
-	c, err := contract(purchase)
+func describe(o order, held []v1alpha1.LicenseKey, delivered bool, now time.Time) (next time.Time, err error) {
+	c, err := contract(held)
 	if err != nil {
 		return time.Time{}, err
 	}
+	sub, st := o.sub, &o.sub.Status
 	autoRenew := ptr.Deref(sub.Spec.AutoRenew, true)
 	period, _ := c.Follow(recorded(held, c), autoRenew, now)
-	window := c.CancelAt(period, now)
+	asOf := now
+	if n := len(c.Changes); n > 0 {
+		asOf = latest(now, c.Changes[n-1].At) // by the API server's clock, which may be ahead
+	}
+	window := c.CancelAt(period, asOf)
 
-	st := &sub.Status
-	st.PurchasedAt = ptr.To(purchase.At)
+	st.PurchasedAt = ptr.To(held[0].Spec.Purchase.At)
+	st.Quantity = c.QuantityAt(asOf)
 	st.Term = termStatus(period)
 	st.Cancellation = &v1alpha1.CancellationStatus{
 		Until: ptr.To(metav1.NewTime(window.Until)), Open: window.Open,
 		Message: windowMessage(period, window, autoRenew),
 	}
-	st.Next = nil
-	switch {
-	case window.Open:
+	if window.Open {
 		st.Cancellation.Credit = money(window.Credit, c.Currency)
-		st.Next = &v1alpha1.NextEvent{Event: "WindowCloses", At: metav1.NewTime(window.Until)}
-	case !period.End.IsZero() && autoRenew:
-		st.Next = &v1alpha1.NextEvent{Event: "Renews", At: metav1.NewTime(period.End)}
-	case !period.End.IsZero():
-		st.Next = &v1alpha1.NextEvent{Event: "Expires", At: metav1.NewTime(period.End)}
 	}
 	if delivered {
-		st.Keys = &v1alpha1.IssuedKeys{Issued: purchase.Keys(), SecretName: sub.KeySecretName()}
+		st.Keys = &v1alpha1.IssuedKeys{Issued: o.keys, SecretName: sub.KeySecretName()}
 		setCondition(sub, now, v1alpha1.ConditionKeysIssued, metav1.ConditionTrue, v1alpha1.ReasonKeysDelivered, "in Secret "+sub.KeySecretName())
 	} else {
-		st.Keys = nil
-		setCondition(sub, now, v1alpha1.ConditionKeysIssued, metav1.ConditionFalse, v1alpha1.ReasonNotYet, "not in Secret "+sub.KeySecretName())
+		setCondition(sub, now, v1alpha1.ConditionKeysIssued, metav1.ConditionFalse, v1alpha1.ReasonNotYet, "not all in Secret "+sub.KeySecretName())
 	}
-	return terms.Earliest(window.Next, period.End), nil
+	link := linkOf(sub)
+	describeDownload(sub, link, o.choice, now)
+	migration := describeMigration(sub, now)
+	st.Next = nextEvent(period, window, link.At(now), migration, autoRenew, now)
+	next = terms.Earliest(window.Next, period.End)
+	if until := link.At(now).Until; now.Before(until) {
+		next = terms.Earliest(next, until)
+	}
+	if migration != nil {
+		next = terms.Earliest(next, migration.Next)
+	}
+	return next, nil
+}
+
+// nextEvent is the first of what the passing of time will do.
+func nextEvent(period terms.Period, window terms.Window, link terms.LinkStatus, migration *terms.MigrationStatus, autoRenew bool, now time.Time) *v1alpha1.NextEvent {
+	var first *v1alpha1.NextEvent
+	consider := func(event string, at time.Time) {
+		if now.Before(at) && (first == nil || at.Before(first.At.Time)) {
+			first = &v1alpha1.NextEvent{Event: event, At: metav1.NewTime(at)}
+		}
+	}
+	if window.Open {
+		consider("WindowCloses", window.Until)
+	}
+	consider("LinkExpires", link.Until)
+	if migration != nil && migration.State != terms.MigrationDone {
+		consider("ReactivateBefore", migration.Before)
+	}
+	if autoRenew {
+		consider("Renews", period.End)
+	} else {
+		consider("Expires", period.End)
+	}
+	return first
 }
 
 // describeEnd writes the last status of a subscription that was cancelled or
 // has expired.
-func describeEnd(sub *v1alpha1.SoftwareSubscription, purchase v1alpha1.Purchase, state v1alpha1.LicenseKeyState, at metav1.Time, now time.Time) error {
-	c, err := contract(purchase)
+func describeEnd(sub *v1alpha1.SoftwareSubscription, held []v1alpha1.LicenseKey, state v1alpha1.LicenseKeyState, at metav1.Time, now time.Time) error {
+	c, err := contract(held)
 	if err != nil {
 		return err
 	}
 	st := &sub.Status
-	st.PurchasedAt = ptr.To(purchase.At)
-	st.Next, st.Keys = nil, nil
+	st.PurchasedAt = ptr.To(held[0].Spec.Purchase.At)
+	st.Quantity = c.QuantityAt(at.Time)
+	st.Next, st.Keys, st.Migration = nil, nil, nil
+	meta.RemoveStatusCondition(&st.Conditions, v1alpha1.ConditionInSync)
+	meta.RemoveStatusCondition(&st.Conditions, v1alpha1.ConditionMigrated)
+	if st.Download != nil { // it stays, so that the link can say why it no longer works
+		setCondition(sub, now, v1alpha1.ConditionDownloadAvailable, metav1.ConditionFalse, v1alpha1.ReasonEnded, "the link ended with the subscription")
+	}
 	if state == v1alpha1.LicenseKeyRetired {
 		period := c.PeriodAt(at.Add(-time.Second)) // the one that ended then
 		st.State, st.Term = v1alpha1.StateExpired, termStatus(period)
@@ -75,7 +111,11 @@ func describeEnd(sub *v1alpha1.SoftwareSubscription, purchase v1alpha1.Purchase,
 	credit := money(window.Credit, c.Currency)
 	st.State, st.Term = v1alpha1.StateCancelled, termStatus(period)
 	st.Cancellation = &v1alpha1.CancellationStatus{Until: ptr.To(metav1.NewTime(window.Until)), At: &at, Credit: credit}
-	st.Message = fmt.Sprintf("cancelled at %s, credit %s %s; key revoked", stamp(at.Time), credit.Amount, credit.Currency)
+	revoked := "key"
+	if n := len(held); n > 1 {
+		revoked = plural(n, "key")
+	}
+	st.Message = fmt.Sprintf("cancelled at %s, credit %s %s; %s revoked", stamp(at.Time), credit.Amount, credit.Currency, revoked)
 	setCondition(sub, now, v1alpha1.ConditionCancelled, metav1.ConditionTrue, v1alpha1.ReasonCancelledInTime, st.Message)
 	setCondition(sub, now, v1alpha1.ConditionKeysIssued, metav1.ConditionFalse, v1alpha1.ReasonRevoked, "")
 	return nil
@@ -97,28 +137,45 @@ func describeNothingIssued(sub *v1alpha1.SoftwareSubscription, at, now time.Time
 // tell sums up a pass: state and message for people, conditions for machines.
 func tell(sub *v1alpha1.SoftwareSubscription, now time.Time, err error) {
 	usable := meta.IsStatusConditionTrue(sub.Status.Conditions, v1alpha1.ConditionKeysIssued)
-	refusal := meta.FindStatusCondition(sub.Status.Conditions, v1alpha1.ConditionCancelled)
 	switch {
 	case hasEnded(sub):
 		// Nothing is left to be ready, and the spec is fulfilled: without Ready
 		// kstatus reads this as Current, so no pipeline waits or alarms for ever.
 		meta.RemoveStatusCondition(&sub.Status.Conditions, v1alpha1.ConditionReady)
 	case usable:
-		sub.Status.State, sub.Status.Message = v1alpha1.StateActive, "key in Secret "+sub.KeySecretName()
-		if k := sub.Status.Keys; k != nil && k.Issued > 1 {
-			sub.Status.Message = plural(int(k.Issued), sub.Status.Message[:3]) + sub.Status.Message[3:]
-		}
+		sub.Status.State = v1alpha1.StateActive
+		sub.Status.Message = fmt.Sprintf("%s in Secret %s", keysOf(sub), sub.KeySecretName())
 		setCondition(sub, now, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonKeysDelivered, sub.Status.Message)
+	case sub.Status.Keys != nil:
+		sub.Status.State = v1alpha1.StateActive // with fewer keys than there are to be
 	default:
 		sub.Status.State = v1alpha1.StatePending
 	}
-	switch {
-	case err != nil:
+	if err != nil {
 		sub.Status.Message = truncate(err.Error(), maxMessage)
-	case refusal != nil && refusal.Status == metav1.ConditionFalse:
-		sub.Status.Message = refusal.Message
+	} else if refusal := refusalOf(sub); refusal != "" {
+		sub.Status.Message = refusal
 	}
 	summarize(sub, now, err, usable || hasEnded(sub))
+}
+
+// keysOf is what is in the Secret, for people.
+func keysOf(sub *v1alpha1.SoftwareSubscription) string {
+	if k := sub.Status.Keys; k != nil && k.Issued > 1 {
+		return plural(int(k.Issued), "key")
+	}
+	return "key"
+}
+
+// refusalOf is why something that was asked for is not done, empty if nothing
+// was refused.
+func refusalOf(sub *v1alpha1.SoftwareSubscription) string {
+	for _, typ := range []string{v1alpha1.ConditionCancelled, v1alpha1.ConditionInSync} {
+		if c := meta.FindStatusCondition(sub.Status.Conditions, typ); c != nil && c.Status == metav1.ConditionFalse {
+			return c.Message
+		}
+	}
+	return ""
 }
 
 func hasEnded(sub *v1alpha1.SoftwareSubscription) bool {

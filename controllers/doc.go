@@ -4,9 +4,18 @@
 // The way of a purchase through this package:
 //
 //	softwaresubscription_controller.go  reads the clock once, looks at the ledger, takes one of the branches
+//	end.go                              cancel, renew or expire; revoke or retire the keys
+//	quantity.go                         record another quantity, give keys back
 //	catalogue.go                        what the customer agrees to, or why it cannot be bought
-//	issue.go                            reserve a key in the ledger, deliver it in a Secret
-//	end.go                              revoke or retire the keys
-//	describe.go                         tell it in status
+//	choose.go                           what comes with the keys: a build, files, a licence server
+//	issue.go                            reserve keys in the ledger
+//	secret.go                           deliver them in a Secret, with the download link and files
+//	describe.go, download.go            tell it in status
 //	status.go                           conditions, one write, when to look again
+//	notices.go                          tell people, by Events
+//
+// The other kinds: product_controller.go with product_artifacts.go,
+// keyissuer_controller.go with keyissuer_pool.go and keyissuer_signed.go, and
+// licenseserver_controller.go. Who may read the keys: keyrole_controller.go
+// lists their Secrets in a Role.
 package controllers

@@ -17,16 +17,23 @@ import (
 
 	"github.com/license-operator/license-operator/api/v1alpha1"
 	"github.com/license-operator/license-operator/internal/keys"
+	"github.com/license-operator/license-operator/internal/taken"
 )
 
-// ended reports how and when a purchase ended, if it did.
+// ended reports how and when a purchase ended, if it did. Its first key ends
+// only with it; others are revoked when the quantity goes down.
 func ended(held []v1alpha1.LicenseKey) (v1alpha1.LicenseKeyState, metav1.Time, bool) {
 	for _, entry := range held {
-		if entry.Spec.State != v1alpha1.LicenseKeyIssued && entry.Spec.EndedAt != nil {
+		if entry.Spec.Slot == 1 && entry.Spec.State != v1alpha1.LicenseKeyIssued && entry.Spec.EndedAt != nil {
 			return entry.Spec.State, *entry.Spec.EndedAt, true
 		}
 	}
 	return "", metav1.Time{}, false
+}
+
+// issued returns the entries of the keys that are valid.
+func issued(held []v1alpha1.LicenseKey) []v1alpha1.LicenseKey {
+	return slices.DeleteFunc(held, func(k v1alpha1.LicenseKey) bool { return k.Spec.State != v1alpha1.LicenseKeyIssued })
 }
 
 // cancel ends a subscription whose spec says so, if the API server took that
@@ -52,20 +59,16 @@ func (r *SoftwareSubscriptionReconciler) cancel(ctx context.Context, sub *v1alph
 	if held, err = r.Ledger.HeldLive(ctx, live); err != nil {
 		return false, err
 	}
-	at := takenAt(live, now, "spec", "cancelled")
+	at := taken.At(live, now, "spec", "cancelled")
 	if len(held) == 0 {
 		describeNothingIssued(sub, at, now)
 		return true, nil
 	}
-	c, err := contract(held[0].Spec.Purchase)
+	w, err := windowAt(held, ptr.Deref(live.Spec.AutoRenew, true), at)
 	if err != nil {
 		return false, err
 	}
-	period, expired := c.Follow(recorded(held, c), ptr.Deref(live.Spec.AutoRenew, true), at)
-	if at.Before(period.Start) {
-		period = c.PeriodAt(at)
-	}
-	if w := c.CancelAt(period, at); !w.Open || !expired.IsZero() {
+	if !w.Open {
 		setCondition(sub, now, v1alpha1.ConditionCancelled, metav1.ConditionFalse, v1alpha1.ReasonWindowClosed,
 			fmt.Sprintf("cancelled at %s, but the window closed at %s. The subscription goes on: set spec.cancelled back to false", stamp(at), stamp(w.Until)))
 		return false, nil
@@ -84,7 +87,7 @@ func (r *SoftwareSubscriptionReconciler) renewOrExpire(ctx context.Context, sub 
 	if len(held) == 0 {
 		return false, nil
 	}
-	c, err := contract(held[0].Spec.Purchase)
+	c, err := contract(held)
 	if err != nil {
 		return false, err
 	}
@@ -118,7 +121,6 @@ func (r *SoftwareSubscriptionReconciler) reread(ctx context.Context, sub *v1alph
 // end revokes or retires the keys in the ledger, then deletes their Secret,
 // then tells. The first of these is what makes it final.
 func (r *SoftwareSubscriptionReconciler) end(ctx context.Context, sub *v1alpha1.SoftwareSubscription, held []v1alpha1.LicenseKey, state v1alpha1.LicenseKeyState, at metav1.Time, now time.Time) error {
-	purchase := held[0].Spec.Purchase
 	for i := range held {
 		if err := r.Ledger.End(ctx, &held[i], state, at); err != nil {
 			return err
@@ -132,7 +134,7 @@ func (r *SoftwareSubscriptionReconciler) end(ctx context.Context, sub *v1alpha1.
 		}
 		log.FromContext(ctx).Info("the keys are no longer valid", "state", state, "keys", len(held))
 	}
-	return describeEnd(sub, purchase, state, at, now)
+	return describeEnd(sub, held, state, at, now)
 }
 
 // isLeft reports whether the Secret, as far as the cache knows, holds one of
@@ -161,8 +163,8 @@ func (r *SoftwareSubscriptionReconciler) deleteSecret(ctx context.Context, sub *
 	ours := slices.ContainsFunc(held, func(k v1alpha1.LicenseKey) bool {
 		return keys.Fingerprint(string(secret.Data[k.Spec.Purchase.KeyEntry(k.Spec.Slot)])) == k.Spec.Fingerprint
 	})
-	if !ours {
-		return nil
+	if !ours || !isMarked(&secret) {
+		return nil // a copy that the customer made, of a key that is no longer valid
 	}
 	err = r.Delete(ctx, &secret, client.Preconditions{UID: &secret.UID, ResourceVersion: &secret.ResourceVersion})
 	if client.IgnoreNotFound(err) != nil {

@@ -375,26 +375,32 @@ func TestIssuerThatIsDeletedIssuesNothing(t *testing.T) {
 	}
 }
 
+func (s *shop) lookAtProduct() *v1alpha1.Product {
+	s.t.Helper()
+	if _, err := s.products.Reconcile(s.t.Context(), ctrl.Request{NamespacedName: client.ObjectKey{Name: s.name}}); err != nil {
+		s.t.Fatal(err)
+	}
+	return get(s.t, &v1alpha1.Product{}, "", s.name)
+}
+
 func TestProduct(t *testing.T) {
 	s := newShop(t)
-	look := func() *v1alpha1.Product {
-		t.Helper()
-		if _, err := s.products.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKey{Name: s.name}}); err != nil {
-			t.Fatal(err)
-		}
-		return get(t, &v1alpha1.Product{}, "", s.name)
-	}
-	if p := look(); conditions(p) != "Ready=True(Sellable)" || kstatus(t, p) != status.CurrentStatus {
+	p := s.product()
+	s.edit(p, func() { p.Spec.Software.Versions[0].Builds = nil })
+	if p := s.lookAtProduct(); conditions(p) != "Ready=True(Sellable)" || kstatus(t, p) != status.CurrentStatus {
 		t.Errorf("conditions %s", conditions(p))
 	}
 	s.writes = nil
-	look()
+	s.lookAtProduct()
 	if len(s.writes) > 0 {
 		t.Errorf("second pass wrote: %v", s.writes)
 	}
-	p := s.product()
+	s.edit(p, func() { p.Spec.Software.OfficeDeploymentTool = true })
+	if p := s.lookAtProduct(); conditions(p) != "Ready=False(KeyFormat) Stalled=True(KeyFormat)" {
+		t.Errorf("without product keys: %s", conditions(p))
+	}
 	s.edit(p, func() { p.Spec.Software.Keys.IssuerRef.Name = "nobody" })
-	if p := look(); conditions(p) != "Ready=False(IssuerNotFound) Stalled=True(IssuerNotFound)" || kstatus(t, p) != status.FailedStatus {
+	if p := s.lookAtProduct(); conditions(p) != "Ready=False(IssuerNotFound) Stalled=True(IssuerNotFound)" || kstatus(t, p) != status.FailedStatus {
 		t.Errorf("conditions %s", conditions(p))
 	}
 }

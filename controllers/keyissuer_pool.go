@@ -243,13 +243,13 @@ func (r *KeyIssuerReconciler) queue(ctx context.Context, issuer string, pool *ke
 		err = errors.Join(err, r.List(ctx, &subs, client.MatchingFields{indexUnsettled: p.Name}))
 		for i := range subs.Items {
 			sub := &subs.Items[i]
-			purchase := v1alpha1.Purchase{Quantity: sub.Spec.Quantity, KeysPer: p.Spec.Software.Keys.Per}
+			purchase := v1alpha1.Purchase{KeysPer: p.Spec.Software.Keys.Per}
 			if reason := reasonOf(sub, v1alpha1.ConditionReconciling); reason != v1alpha1.ReasonPoolEmpty && reason != v1alpha1.ReasonQueued {
 				continue
 			}
 			pool.Wait(keys.Claim{
 				Customer: sub.Namespace, Subscription: sub.Name, Since: sub.CreationTimestamp.Time,
-				Slots: make([]int32, purchase.Keys()),
+				Slots: make([]int32, purchase.Keys(sub.Spec.Quantity)),
 			})
 		}
 	}

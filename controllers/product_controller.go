@@ -17,8 +17,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/license-operator/license-operator/api/v1alpha1"
+	"github.com/license-operator/license-operator/internal/artifacts"
 )
 
 // +kubebuilder:rbac:groups=license-operator.io,resources=products/status,verbs=patch
@@ -31,9 +33,14 @@ const indexProductIssuer = "spec.software.keys.issuerRef.name"
 type ProductReconciler struct {
 	client.Client
 	Clock clock.PassiveClock
+	// Artifacts is where the files are that products offer.
+	Artifacts *artifacts.Store
+	// Wake carries the products about whose files more is known.
+	Wake chan event.GenericEvent
 }
 
-// Reconcile checks that the KeyIssuer exists.
+// Reconcile checks that the KeyIssuer exists and fits, and that customers are
+// picked by a valid selector, and looks at the files that are offered.
 func (r *ProductReconciler) Reconcile(ctx context.Context, p *v1alpha1.Product) (ctrl.Result, error) {
 	before := p.DeepCopy()
 	now := r.Clock.Now().UTC().Truncate(time.Second)
@@ -42,21 +49,29 @@ func (r *ProductReconciler) Reconcile(ctx context.Context, p *v1alpha1.Product) 
 	if err == nil {
 		setCondition(p, now, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonSellable, "keys come from KeyIssuer "+p.Spec.Software.Keys.IssuerRef.Name)
 	}
+	next := r.verifyArtifacts(ctx, p, now)
 	summarize(p, now, err, false)
 	if perr := patchStatus(ctx, r.Client, before, p); perr != nil {
 		return ctrl.Result{}, errors.Join(err, perr)
 	}
-	return requeue(time.Time{}, now, err)
+	return requeue(next, now, err)
 }
 
 func (r *ProductReconciler) check(ctx context.Context, p *v1alpha1.Product) error {
-	issuer := p.Spec.Software.Keys.IssuerRef.Name
-	err := r.Get(ctx, client.ObjectKey{Name: issuer}, &v1alpha1.KeyIssuer{})
+	if _, err := customers(p); err != nil {
+		return err
+	}
+	name := p.Spec.Software.Keys.IssuerRef.Name
+	var issuer v1alpha1.KeyIssuer
+	err := r.Get(ctx, client.ObjectKey{Name: name}, &issuer)
 	if apierrors.IsNotFound(err) {
-		return stalled(v1alpha1.ReasonIssuerNotFound, "KeyIssuer %s does not exist: create it, or name another one in spec.software.keys.issuerRef", issuer)
+		return stalled(v1alpha1.ReasonIssuerNotFound, "KeyIssuer %s does not exist: create it, or name another one in spec.software.keys.issuerRef", name)
 	}
 	if err != nil {
-		return fmt.Errorf("reading KeyIssuer %s: %w", issuer, err)
+		return fmt.Errorf("reading KeyIssuer %s: %w", name, err)
+	}
+	if p.Spec.Software.OfficeDeploymentTool || p.Spec.Software.RemoteDesktop != nil {
+		return wants5x5(&issuer)
 	}
 	return nil
 }
@@ -69,10 +84,14 @@ func (r *ProductReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manag
 	if err != nil {
 		return fmt.Errorf("indexing products by issuer: %w", err)
 	}
-	comesOrGoes := predicate.Funcs{UpdateFunc: func(event.UpdateEvent) bool { return false }}
+	if err := mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.Product{}, indexArtifact, artifactsOf); err != nil {
+		return fmt.Errorf("indexing products by artifact: %w", err)
+	}
+	r.Artifacts.Changed = func(path string) { r.verified(ctx, path) }
 	return ctrl.NewControllerManagedBy(mgr).
 		For(&v1alpha1.Product{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		Watches(&v1alpha1.KeyIssuer{}, handler.EnqueueRequestsFromMapFunc(r.ofIssuer), builder.WithPredicates(comesOrGoes)).
+		Watches(&v1alpha1.KeyIssuer{}, handler.EnqueueRequestsFromMapFunc(r.ofIssuer), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		WatchesRawSource(source.Channel(r.Wake, &handler.EnqueueRequestForObject{})).
 		WithOptions(controller.Options{ReconciliationTimeout: passTimeout, RateLimiter: backoff()}).
 		Complete(reconcile.AsReconciler(mgr.GetClient(), r))
 }

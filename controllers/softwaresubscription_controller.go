@@ -21,9 +21,11 @@ import (
 
 // +kubebuilder:rbac:groups=license-operator.io,resources=softwaresubscriptions,verbs=get;list;watch
 // +kubebuilder:rbac:groups=license-operator.io,resources=softwaresubscriptions/status,verbs=patch
-// +kubebuilder:rbac:groups=license-operator.io,resources=products;keyissuers,verbs=get;list;watch
+// +kubebuilder:rbac:groups=license-operator.io,resources=products;keyissuers;licenseservers,verbs=get;list;watch
 // +kubebuilder:rbac:groups=license-operator.io,resources=licensekeys,verbs=get;list;watch;create;patch;delete
-// +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;delete
+// +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;update;delete
+// +kubebuilder:rbac:groups="",resources=namespaces,verbs=get;list;watch
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create
 
 // SoftwareSubscriptionReconciler issues the keys of a SoftwareSubscription,
 // follows its term and its cancellation window, and ends it.
@@ -38,6 +40,8 @@ type SoftwareSubscriptionReconciler struct {
 	Keys   *keys.Registry
 	// Wake carries the subscriptions that waited and can be served now.
 	Wake chan event.GenericEvent
+	// DownloadsURL is what download links begin with, without the slash.
+	DownloadsURL string
 	// Workers is how many subscriptions are worked on at a time; 0 means one.
 	Workers int
 
@@ -60,13 +64,15 @@ func (r *SoftwareSubscriptionReconciler) Reconcile(ctx context.Context, req ctrl
 	now := r.Clock.Now().UTC().Truncate(time.Second) // the precision of metav1.Time
 
 	next, err := r.reconcile(ctx, sub, now)
-	if errors.Is(err, errTooEarly) {
+	if errors.Is(err, errLater) {
 		return ctrl.Result{RequeueAfter: moment}, nil
 	}
 	if b := new(blocked); !errors.As(err, &b) || b.reason != v1alpha1.ReasonPoolEmpty && b.reason != v1alpha1.ReasonQueued {
 		r.stopWaiting(ctx, req, "")
 	}
 	tell(sub, now, err)
+	announced, nerr := r.announce(ctx, before, sub, now)
+	next = terms.Earliest(next, announced)
 	perr := patchStatus(ctx, r.Client, before, sub)
 	if perr == nil && (err == nil || errors.As(err, new(*blocked))) {
 		r.unsure.Delete(req.NamespacedName)
@@ -76,8 +82,8 @@ func (r *SoftwareSubscriptionReconciler) Reconcile(ctx context.Context, req ctrl
 	if apierrors.IsConflict(perr) && err == nil {
 		return ctrl.Result{RequeueAfter: moment}, nil // somebody has just changed it: look again
 	}
-	if perr != nil {
-		return ctrl.Result{}, errors.Join(err, perr)
+	if perr != nil || nerr != nil {
+		return ctrl.Result{}, errors.Join(err, nerr, perr)
 	}
 	return requeue(next, now, err)
 }
@@ -92,25 +98,35 @@ func (r *SoftwareSubscriptionReconciler) reconcile(ctx context.Context, sub *v1a
 	if state, at, ok := ended(held); ok {
 		return time.Time{}, r.end(ctx, sub, held, state, at, now)
 	}
+	held = issued(held)
 	if cancelled, err := r.cancel(ctx, sub, held, now); cancelled || err != nil {
 		return time.Time{}, err
 	}
 	if expired, err := r.renewOrExpire(ctx, sub, held, now); expired || err != nil {
 		return time.Time{}, err
 	}
-	product, wanted := r.wanted(ctx, sub, len(held) > 0)
-	if wanted != nil && len(held) == 0 {
-		return time.Time{}, wanted // nothing is spent on what cannot be had
+	if held, err = r.changeQuantity(ctx, sub, held, now); err != nil {
+		return time.Time{}, err
 	}
-	surplus := releasable(held, now)
-	held, err = r.issue(ctx, sub, product, held, now)
+	product, choice, wrong := r.wanted(ctx, sub, held)
+	if wrong != nil && len(held) == 0 {
+		return time.Time{}, wrong // nothing is spent on what cannot be had
+	}
+	o, err := newOrder(sub, product, choice, held, now)
+	if err != nil {
+		return time.Time{}, err
+	}
+	held, err = r.issue(ctx, o, now)
 	if len(held) == 0 {
 		return time.Time{}, err
 	}
-	next, derr := describe(sub, held, err == nil, now)
-	next = terms.Earliest(next, surplus)
+	if len(o.held) > 0 {
+		held = o.held // what is done goes by its first entry, so what is told does too
+	}
+	next, derr := describe(o, held, err == nil, now)
+	next = terms.Earliest(next, releasable(o, now))
 	if err == nil {
-		err = wanted // the key was bought and is delivered all the same
+		err = wrong // the key was bought and is delivered all the same
 	}
 	return next, errors.Join(derr, err)
 }

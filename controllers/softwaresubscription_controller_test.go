@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strings"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/license-operator/license-operator/api/v1alpha1"
 	"github.com/license-operator/license-operator/internal/keys"
+	"github.com/license-operator/license-operator/internal/taken"
 )
 
 const day = 24 * time.Hour
@@ -45,7 +47,8 @@ func TestFirstPass(t *testing.T) {
 		p := s.product()
 		s.edit(p, func() { p.Spec.Software.Keys.Per = v1alpha1.KeysPerLicense })
 	}
-	const issued = "KeysIssued=True(KeysDelivered) Ready=True(KeysDelivered)"
+	const delivered = "KeysIssued=True(KeysDelivered) Ready=True(KeysDelivered)"
+	const issued = "DownloadAvailable=True(LinkValid) " + delivered
 	const threeWrites = "create v1alpha1.LicenseKey, create v1.Secret, patch status of v1alpha1.SoftwareSubscription"
 	const statusOnly = "patch status of v1alpha1.SoftwareSubscription"
 	blocked := func(abnormal, reason string) string {
@@ -75,7 +78,7 @@ func TestFirstPass(t *testing.T) {
 			message: "key in Secret", kstatus: status.CurrentStatus, requeue: longestSleep, writes: threeWrites,
 		},
 		"an older version, within downgrade rights": {
-			stock: []string{"KEY-0001"}, buy: []change{download("2019", "")}, conditions: issued,
+			stock: []string{"KEY-0001"}, buy: []change{download("2019", "")}, conditions: delivered,
 			message: "key in Secret", kstatus: status.CurrentStatus, requeue: longestSleep, writes: threeWrites,
 		},
 		"unknown product": {
@@ -121,7 +124,7 @@ func TestFirstPass(t *testing.T) {
 				s.process = s.restart()
 				s.subs.Keys.Set(s.name, nil)
 			},
-			conditions: blocked("Reconciling", "IssuerNotReady"), message: "is not ready: see",
+			conditions: blocked("Reconciling", "IssuerNotReady"), message: "is not ready. Whoever runs it: see",
 			kstatus: status.InProgressStatus, requeue: poll, writes: statusOnly,
 		},
 		"empty pool": {
@@ -174,8 +177,8 @@ func TestFirstPass(t *testing.T) {
 			if got := strings.Join(s.writes, ", "); got != tc.writes {
 				t.Errorf("writes %s\nwant   %s", got, tc.writes)
 			}
-			delivered := sub.Status.Keys != nil
-			if delivered != strings.HasPrefix(tc.conditions, "KeysIssued=True") || delivered != (len(s.entries()) > 0) {
+			got := sub.Status.Keys != nil
+			if got != strings.Contains(tc.conditions, "KeysIssued=True") || got != (len(s.entries()) > 0) {
 				t.Errorf("keys %+v, %d entries in the ledger", sub.Status.Keys, len(s.entries()))
 			}
 			s.quiet("sub")
@@ -209,7 +212,7 @@ func TestWhatIsDelivered(t *testing.T) {
 	s := newShop(t, "KEY-0001", "KEY-0002", "KEY-0003", "KEY-0004")
 	s.buy("one")
 	sub, _ := s.pass("one")
-	if got := s.secret("one-key"); len(got) != 1 || got["key"] != "KEY-0001" {
+	if got := s.secret("one-key"); len(got) != 2 || got["key"] != "KEY-0001" || !strings.HasPrefix(got["downloadURL"], "https://downloads.example/d/") {
 		t.Errorf("Secret %v", got)
 	}
 	st := sub.Status
@@ -223,7 +226,7 @@ func TestWhatIsDelivered(t *testing.T) {
 	s.edit(p, func() { p.Spec.Software.Keys.Per = v1alpha1.KeysPerLicense })
 	s.buy("three", quantity(3))
 	s.pass("three")
-	if got := s.secret("three-key"); len(got) != 3 || got["key-1"] != "KEY-0002" || got["key-2"] != "KEY-0003" || got["key-3"] != "KEY-0004" {
+	if got := s.secret("three-key"); len(got) != 4 || got["key-1"] != "KEY-0002" || got["key-2"] != "KEY-0003" || got["key-3"] != "KEY-0004" {
 		t.Errorf("Secret %v", got)
 	}
 	for _, e := range s.entries() {
@@ -332,7 +335,7 @@ func TestRecoversOnceTheCauseIsGone(t *testing.T) {
 	if err := live.Delete(t.Context(), taken); err != nil {
 		t.Fatal(err)
 	}
-	if sub, _ := s.pass("taken"); conditions(sub) != "KeysIssued=True(KeysDelivered) Ready=True(KeysDelivered)" {
+	if sub, _ := s.pass("taken"); conditions(sub) != "DownloadAvailable=True(LinkValid) KeysIssued=True(KeysDelivered) Ready=True(KeysDelivered)" {
 		t.Errorf("after the Secret was gone: %s", conditions(sub))
 	}
 
@@ -410,7 +413,7 @@ func TestExpires(t *testing.T) {
 	s.clock.SetTime(end.Add(1000 * day)) // the operator was away
 	s.writes = nil
 	sub, res := s.pass("sub")
-	if sub.Status.State != v1alpha1.StateExpired || conditions(sub) != "KeysIssued=False(Retired)" || res.RequeueAfter != 0 || kstatus(t, sub) != status.CurrentStatus {
+	if sub.Status.State != v1alpha1.StateExpired || conditions(sub) != "DownloadAvailable=False(Ended) KeysIssued=False(Retired)" || res.RequeueAfter != 0 || kstatus(t, sub) != status.CurrentStatus {
 		t.Errorf("%s, %s, requeue %v, kstatus %s", sub.Status.State, conditions(sub), res.RequeueAfter, kstatus(t, sub))
 	}
 	if want := "patch v1alpha1.LicenseKey, delete v1.Secret, patch status of v1alpha1.SoftwareSubscription"; strings.Join(s.writes, ", ") != want {
@@ -427,7 +430,7 @@ func (s *shop) cancel(name string) time.Time {
 	s.t.Helper()
 	sub := &v1alpha1.SoftwareSubscription{ObjectMeta: metav1.ObjectMeta{Namespace: s.customer, Name: name}}
 	s.edit(sub, func() { sub.Spec.Cancelled = true })
-	return takenAt(sub, time.Time{}, "spec", "cancelled")
+	return taken.At(sub, time.Time{}, "spec", "cancelled")
 }
 
 func TestCancelInTime(t *testing.T) {
@@ -456,7 +459,7 @@ func TestCancelInTime(t *testing.T) {
 			if c := sub.Status.Cancellation; sub.Status.State != v1alpha1.StateCancelled || c.Open || c.Credit.Amount != tc.credit || !c.At.Time.Equal(at) {
 				t.Fatalf("%s %s, cancellation %+v, credit %+v", sub.Status.State, conditions(sub), c, c.Credit)
 			}
-			if conditions(sub) != "Cancelled=True(CancelledInTime) KeysIssued=False(Revoked)" || kstatus(t, sub) != status.CurrentStatus || res.RequeueAfter != 0 {
+			if conditions(sub) != "Cancelled=True(CancelledInTime) DownloadAvailable=False(Ended) KeysIssued=False(Revoked)" || kstatus(t, sub) != status.CurrentStatus || res.RequeueAfter != 0 {
 				t.Errorf("%s, kstatus %s, requeue %v", conditions(sub), kstatus(t, sub), res.RequeueAfter)
 			}
 			if want := "patch v1alpha1.LicenseKey, delete v1.Secret, patch status of v1alpha1.SoftwareSubscription"; strings.Join(s.writes, ", ") != want {
@@ -484,7 +487,7 @@ func TestCancelTooLate(t *testing.T) {
 	s.cancel("sub")
 	s.clock.SetTime(time.Now())
 	sub, _ := s.pass("sub")
-	if got := conditions(sub); got != "Cancelled=False(WindowClosed) KeysIssued=True(KeysDelivered) Ready=True(KeysDelivered)" {
+	if got := conditions(sub); got != "Cancelled=False(WindowClosed) DownloadAvailable=True(LinkValid) KeysIssued=True(KeysDelivered) Ready=True(KeysDelivered)" {
 		t.Fatalf("conditions %s", got)
 	}
 	if want := "the window closed at " + stamp(bought.Add(7*day)); !strings.Contains(sub.Status.Message, want) {
@@ -497,7 +500,7 @@ func TestCancelTooLate(t *testing.T) {
 
 	// What was refused can be taken back, and then again is refused at once.
 	s.edit(sub, func() { sub.Spec.Cancelled = false })
-	if sub, _ = s.pass("sub"); conditions(sub) != "KeysIssued=True(KeysDelivered) Ready=True(KeysDelivered)" {
+	if sub, _ = s.pass("sub"); conditions(sub) != "DownloadAvailable=True(LinkValid) KeysIssued=True(KeysDelivered) Ready=True(KeysDelivered)" {
 		t.Errorf("taken back: %s", conditions(sub))
 	}
 	sub.Spec.Cancelled = true
@@ -545,7 +548,7 @@ func TestDeliversAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	sub, _ := s.pass("sub")
-	if got := conditions(sub); got != "KeysIssued=False(NotYet) Ready=False(SecretNameTaken) Stalled=True(SecretNameTaken)" {
+	if got := conditions(sub); got != "DownloadAvailable=True(LinkValid) KeysIssued=False(NotYet) Ready=False(SecretNameTaken) Stalled=True(SecretNameTaken)" {
 		t.Errorf("after the key was changed: %s", got)
 	}
 	s.quiet("sub")
@@ -565,7 +568,7 @@ func TestDeliversAgain(t *testing.T) {
 	s.quiet("sub") // nothing is missing yet
 	remove()
 	sub, _ = s.pass("sub")
-	if got := conditions(sub); got != "KeysIssued=False(NotYet) Ready=False(KeyNotFound) Stalled=True(KeyNotFound)" || len(s.entries()) != 1 {
+	if got := conditions(sub); got != "DownloadAvailable=True(LinkValid) KeysIssued=False(NotYet) Ready=False(KeyNotFound) Stalled=True(KeyNotFound)" || len(s.entries()) != 1 {
 		t.Errorf("after the key left the pool: %s", got)
 	}
 	if strings.Contains(sub.Status.Message, "KEY-0001") {
@@ -657,7 +660,7 @@ func TestGoesOnAfterACrash(t *testing.T) {
 		s.process = s.restart()
 		s.lookAtIssuer()
 		sub, _ = s.pass("sub")
-		if sub.Status.State != v1alpha1.StateActive || len(s.entries()) != 1 || !slices.Equal(s.writes[1:], []string{"patch status of v1alpha1.SoftwareSubscription"}) {
+		if sub.Status.State != v1alpha1.StateActive || len(s.entries()) != 1 || !slices.Equal(s.writes[1:], []string{"update v1.Secret", "patch status of v1alpha1.SoftwareSubscription"}) {
 			t.Errorf("%s, %d entries, writes %v", sub.Status.State, len(s.entries()), s.writes)
 		}
 	})
@@ -722,6 +725,7 @@ func TestReleasesSurplus(t *testing.T) {
 	surplus.Spec.Fingerprint = f
 	nextSecond(t) // the API server's instants are whole seconds
 	s.create(&surplus)
+	s.clock.SetTime(time.Now().Add(time.Second)) // not behind the API server's clock
 	_, res := s.pass("sub")
 	if res.RequeueAfter > releaseAfter {
 		t.Errorf("looks again after %v", res.RequeueAfter)
@@ -804,7 +808,11 @@ func TestDeliveryAfterTheEnd(t *testing.T) {
 		if _, err := second.issuers.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKey{Name: s.name}}); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := second.subs.issue(t.Context(), stale, get(t, &v1alpha1.Product{}, "", s.name), nil, s.clock.Now()); err != nil {
+		o, err := newOrder(stale, get(t, &v1alpha1.Product{}, "", s.name), &choice{}, nil, s.clock.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := second.subs.issue(t.Context(), o, s.clock.Now()); err != nil {
 			t.Fatal(err)
 		}
 		s.pass("sub")
@@ -932,7 +940,7 @@ func TestTakesThePlaceOfAnother(t *testing.T) {
 	if err := live.Delete(t.Context(), sub); err != nil {
 		t.Fatal(err)
 	}
-	s.buy("sub", quantity(24))
+	s.buy("sub", term(v1alpha1.TermMonth))
 	sub, _ = s.pass("sub")
 	if conditions(sub) != "Ready=False(SecretNameTaken) Reconciling=True(SecretNameTaken)" || kstatus(t, sub) != status.InProgressStatus {
 		t.Errorf("while the Secret is there: %s", conditions(sub))
@@ -980,5 +988,92 @@ func TestManyBuyersTwoSellers(t *testing.T) {
 	}
 	if n := len(s.entries()); n != buyers {
 		t.Errorf("%d entries for %d keys", n, buyers)
+	}
+}
+
+// The Secret of another subscription is not to be deleted for this one.
+func TestSecretOfAnotherSubscription(t *testing.T) {
+	s := newShop(t, "KEY-0001", "KEY-0002")
+	s.buy("first")
+	s.pass("first")
+	s.buy("second", func(sub *v1alpha1.SoftwareSubscription) { sub.Spec.SecretName = "first-key" })
+	sub, _ := s.pass("second")
+	if reasonOf(sub, v1alpha1.ConditionStalled) != v1alpha1.ReasonSecretNameTaken || !strings.Contains(sub.Status.Message, "belongs to SoftwareSubscription first") {
+		t.Errorf("%s: %s", conditions(sub), sub.Status.Message)
+	}
+	s.quiet("second")
+}
+
+// What a customer takes the marks from is the customer's own.
+func TestSecretWithoutMarks(t *testing.T) {
+	s := newShop(t, "KEY-0001")
+	s.buy("sub")
+	s.pass("sub")
+	strip := func(owner bool) {
+		t.Helper()
+		secret := get(t, &corev1.Secret{}, s.customer, "sub-key")
+		secret.Labels = nil
+		if owner {
+			secret.OwnerReferences = nil
+		}
+		if err := live.Update(t.Context(), secret); err != nil {
+			t.Fatal(err)
+		}
+	}
+	strip(false)
+	sub, _ := s.pass("sub")
+	if got := get(t, &corev1.Secret{}, s.customer, "sub-key"); got.Labels[v1alpha1.LabelManagedBy] != v1alpha1.ManagedByOperator || !isReadySub(sub) {
+		t.Errorf("without its label: %v, %s", got.Labels, conditions(sub))
+	}
+	s.quiet("sub")
+	strip(true)
+	if sub, _ = s.pass("sub"); reasonOf(sub, v1alpha1.ConditionStalled) != v1alpha1.ReasonSecretNameTaken || !strings.Contains(sub.Status.Message, "label it with license-operator again") {
+		t.Errorf("without both: %s %s", conditions(sub), sub.Status.Message)
+	}
+	s.quiet("sub")
+	s.cancel("sub")
+	if sub, _ = s.pass("sub"); sub.Status.State != v1alpha1.StateCancelled || s.entries()[0].Spec.State != v1alpha1.LicenseKeyRevoked {
+		t.Errorf("cancelled: %s", conditions(sub))
+	}
+}
+
+// Neither a Secret that may not be written nor one that cannot be makes the
+// operator reserve and release keys for ever, and each says what to do.
+func TestSecretThatCannotBeCompleted(t *testing.T) {
+	for name, tc := range map[string]struct {
+		change func(*corev1.Secret)
+		says   string
+	}{
+		"without its marks": {func(secret *corev1.Secret) { secret.Labels, secret.OwnerReferences = nil, nil }, "label it with license-operator again"},
+		"immutable":         {func(secret *corev1.Secret) { secret.Immutable = ptr.To(true) }, "delete it and it is delivered anew"},
+		"full": {func(secret *corev1.Secret) {
+			free := corev1.MaxSecretSize
+			for _, value := range secret.Data {
+				free -= len(value)
+			}
+			secret.Data["own"] = bytes.Repeat([]byte("x"), free)
+		}, "delete it and it is delivered anew"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newShop(t, "KEY-0001", "KEY-0002", "KEY-0003")
+			s.perLicense()
+			s.buy("sub", quantity(1))
+			s.pass("sub")
+			secret := get(t, &corev1.Secret{}, s.customer, "sub-key")
+			tc.change(secret)
+			if err := live.Update(t.Context(), secret); err != nil {
+				t.Fatal(err)
+			}
+			s.changeQuantity("sub", 3)
+			sub, _ := s.pass("sub")
+			if reasonOf(sub, v1alpha1.ConditionStalled) == "" || !strings.Contains(sub.Status.Message, tc.says) {
+				t.Errorf("%s: %s", conditions(sub), sub.Status.Message)
+			}
+			s.quiet("sub")
+			s.deleteSecret("sub-key")
+			if sub, _ = s.pass("sub"); !isReadySub(sub) || len(s.entries()) != 3 {
+				t.Errorf("delivered anew: %s, %d entries", conditions(sub), len(s.entries()))
+			}
+		})
 	}
 }

@@ -21,18 +21,36 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/license-operator/license-operator/api/v1alpha1"
-	"github.com/license-operator/license-operator/internal/keys"
 )
 
 // Names of the indexes of SoftwareSubscriptions.
 const (
 	indexSecret    = "keySecret"        // the Secret that the keys are delivered in
 	indexUnsettled = "unsettledProduct" // the Product, of those that wait or are stalled
+	indexServer    = "licenseServer"    // the LicenseServer
+	indexState     = "state"            // status.state
+	indexProduct   = "product"          // the Product, of those that have not ended
 )
 
 var subscriptionIndexes = map[string]client.IndexerFunc{
 	indexSecret: func(o client.Object) []string {
 		return []string{o.(*v1alpha1.SoftwareSubscription).KeySecretName()}
+	},
+	indexServer: func(o client.Object) []string {
+		if ref := o.(*v1alpha1.SoftwareSubscription).Spec.LicenseServerRef; ref != nil {
+			return []string{ref.Name}
+		}
+		return nil
+	},
+	indexState: func(o client.Object) []string {
+		return []string{string(o.(*v1alpha1.SoftwareSubscription).Status.State)}
+	},
+	indexProduct: func(o client.Object) []string {
+		sub := o.(*v1alpha1.SoftwareSubscription)
+		if hasEnded(sub) {
+			return nil
+		}
+		return []string{sub.Spec.ProductRef.Name}
 	},
 	indexUnsettled: func(o client.Object) []string {
 		sub := o.(*v1alpha1.SoftwareSubscription)
@@ -52,9 +70,11 @@ func (r *SoftwareSubscriptionReconciler) SetupWithManager(ctx context.Context, m
 		}
 	}
 	return ctrl.NewControllerManagedBy(mgr).
-		For(&v1alpha1.SoftwareSubscription{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		For(&v1alpha1.SoftwareSubscription{}, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, downloadBegan))).
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.ofSecret), builder.WithPredicates(r.secretMatters(ctx))).
 		Watches(&v1alpha1.Product{}, handler.EnqueueRequestsFromMapFunc(r.ofProduct), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1alpha1.LicenseServer{}, handler.EnqueueRequestsFromMapFunc(r.ofServer), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.ofNamespace), builder.OnlyMetadata, builder.WithPredicates(predicate.LabelChangedPredicate{})).
 		Watches(&v1alpha1.KeyIssuer{}, handler.EnqueueRequestsFromMapFunc(r.ofIssuer), builder.WithPredicates(issuerReady)).
 		WatchesRawSource(source.Channel(r.Wake, &handler.EnqueueRequestForObject{})).
 		WithOptions(controller.Options{
@@ -100,6 +120,18 @@ var issuerReady = predicate.Funcs{
 	GenericFunc: func(event.GenericEvent) bool { return false },
 }
 
+// downloadBegan lets through the one change of status that is not our own: the
+// downloads service recorded a first download.
+var downloadBegan = predicate.Funcs{
+	CreateFunc: func(event.CreateEvent) bool { return false },
+	UpdateFunc: func(e event.UpdateEvent) bool {
+		before, after := e.ObjectOld.(*v1alpha1.SoftwareSubscription), e.ObjectNew.(*v1alpha1.SoftwareSubscription)
+		return linkOf(before) != linkOf(after)
+	},
+	DeleteFunc:  func(event.DeleteEvent) bool { return false },
+	GenericFunc: func(event.GenericEvent) bool { return false },
+}
+
 func isReady(i *v1alpha1.KeyIssuer) bool {
 	return meta.IsStatusConditionTrue(i.Status.Conditions, v1alpha1.ConditionReady)
 }
@@ -108,8 +140,21 @@ func (r *SoftwareSubscriptionReconciler) ofSecret(ctx context.Context, secret cl
 	return r.requests(ctx, client.InNamespace(secret.GetNamespace()), client.MatchingFields{indexSecret: secret.GetName()})
 }
 
+func (r *SoftwareSubscriptionReconciler) ofServer(ctx context.Context, server client.Object) []reconcile.Request {
+	return r.requests(ctx, client.InNamespace(server.GetNamespace()), client.MatchingFields{indexServer: server.GetName()})
+}
+
+// ofNamespace returns the subscriptions of a customer to whom something may be
+// offered now that was not before. It picks out of all that wait, because the
+// cache may know some namespaces only.
+func (r *SoftwareSubscriptionReconciler) ofNamespace(ctx context.Context, ns client.Object) []reconcile.Request {
+	return slices.DeleteFunc(r.requests(ctx, client.MatchingFields{indexState: string(v1alpha1.StatePending)}), func(req reconcile.Request) bool {
+		return req.Namespace != ns.GetName()
+	})
+}
+
 func (r *SoftwareSubscriptionReconciler) ofProduct(ctx context.Context, product client.Object) []reconcile.Request {
-	return r.requests(ctx, client.MatchingFields{indexUnsettled: product.GetName()})
+	return r.requests(ctx, client.MatchingFields{indexProduct: product.GetName()})
 }
 
 func (r *SoftwareSubscriptionReconciler) ofIssuer(ctx context.Context, issuer client.Object) []reconcile.Request {
@@ -120,7 +165,7 @@ func (r *SoftwareSubscriptionReconciler) ofIssuer(ctx context.Context, issuer cl
 	}
 	var all []reconcile.Request
 	for _, p := range products.Items {
-		all = append(all, r.ofProduct(ctx, &p)...)
+		all = append(all, r.requests(ctx, client.MatchingFields{indexUnsettled: p.Name})...)
 	}
 	return all
 }
@@ -136,20 +181,4 @@ func (r *SoftwareSubscriptionReconciler) requests(ctx context.Context, which ...
 		all = append(all, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&subs.Items[i])})
 	}
 	return all
-}
-
-// FingerprintSecret is a cache transform that keeps of a Secret only what
-// tells whether it holds the right keys: a fingerprint in place of each value.
-// So the operator's memory holds no delivered key, and little of anything.
-func FingerprintSecret(o any) (any, error) {
-	secret, ok := o.(*corev1.Secret)
-	if !ok {
-		return o, nil // a tombstone
-	}
-	small := &corev1.Secret{ObjectMeta: secret.ObjectMeta, Data: make(map[string][]byte, len(secret.Data))}
-	small.ManagedFields, small.Annotations = nil, nil
-	for entry, value := range secret.Data {
-		small.Data[entry] = []byte(keys.Fingerprint(string(value)))
-	}
-	return small, nil
 }

@@ -9,8 +9,8 @@ const (
 	// be sold. It is absent once a subscription has ended.
 	//
 	// Reasons when True: "KeysDelivered" (SoftwareSubscription), "KeysAvailable"
-	// (KeyIssuer), "Sellable" (Product). When False it has the reason of
-	// Reconciling or Stalled.
+	// (KeyIssuer), "Sellable" (Product), "Activated" (LicenseServer). When
+	// False it has the reason of Reconciling or Stalled.
 	ConditionReady = "Ready"
 
 	// ConditionReconciling is True while the operator expects to get further
@@ -25,8 +25,12 @@ const (
 	// message says which. The operator goes on by itself once it was made.
 	//
 	// Reasons: "ProductNotFound", "TermNotSold", "VersionNotOffered",
-	// "TooManyKeys", "IssuerNotFound", "SecretNameTaken", "KeyNotFound"
-	// (SoftwareSubscription); "IssuerNotFound" (Product); "InvalidSelector",
+	// "TooManyKeys", "IssuerNotFound", "SecretNameTaken", "KeyNotFound",
+	// "NotOffered", "LicenseServerRequired", "LicenseServerNotUsed",
+	// "LicenseServerNotFound", "LicenseServerNotActivated",
+	// "LicenseServerTooOld", "LicenseServerMoved", "KeyFormat"
+	// (SoftwareSubscription); "IssuerNotFound", "KeyFormat", "InvalidSelector"
+	// (Product); "NotActivated" (LicenseServer); "InvalidSelector",
 	// "InvalidPattern", "PoolUnreadable", "PoolShared", "SigningKeyInvalid",
 	// "SigningKeyChanged", "SigningKeyLost" (KeyIssuer).
 	ConditionStalled = "Stalled"
@@ -43,6 +47,36 @@ const (
 	// (False: the request came too late, and the subscription goes on).
 	ConditionCancelled = "Cancelled"
 
+	// ConditionDownloadAvailable tells whether a SoftwareSubscription's
+	// download link works. It is absent where there is nothing to download.
+	//
+	// Reasons: "LinkValid" (True), "LinkExpired" (False: raise
+	// spec.download.renewal), "DeploymentTool" (False: 32-bit is installed
+	// with configuration.xml), "Ended" (False, once the subscription has
+	// ended).
+	ConditionDownloadAvailable = "DownloadAvailable"
+
+	// ConditionMigrated tells how far a customer's move from KMS to MAK is. It
+	// is absent without spec.volumeLicensing.
+	//
+	// Reasons: "MAKDeployed" (True), "OnTrack" (False), "AtRisk" (False: less
+	// than 30 days are left), "Lapsed" (False: machines may lose functions).
+	ConditionMigrated = "Migrated"
+
+	// ConditionInSync is False while spec.quantity is not what holds. It is
+	// absent otherwise.
+	//
+	// Reasons: "WindowClosed" (the change came too late), "TooManyKeys",
+	// "TooManyChanges".
+	ConditionInSync = "InSync"
+
+	// ConditionArtifactsVerified tells whether each file that a Product offers
+	// is in the artifact store and has its checksum.
+	//
+	// Reasons: "Verified" (True), "ArtifactMissing", "ArtifactMismatch" and
+	// "StoreUnreadable" (False), "Verifying" (Unknown).
+	ConditionArtifactsVerified = "ArtifactsVerified"
+
 	// ConditionLowKeys is True while a pool has fewer free keys than its
 	// watermark.
 	//
@@ -58,35 +92,59 @@ const (
 
 // Reasons of conditions.
 const (
-	ReasonAllAccepted       = "AllAccepted"
-	ReasonBelowWatermark    = "BelowWatermark"
-	ReasonCancelledInTime   = "CancelledInTime"
-	ReasonInvalidPattern    = "InvalidPattern"
-	ReasonInvalidSelector   = "InvalidSelector"
-	ReasonIssuerNotFound    = "IssuerNotFound"
-	ReasonIssuerNotReady    = "IssuerNotReady"
-	ReasonKeyNotFound       = "KeyNotFound"
-	ReasonKeysAvailable     = "KeysAvailable"
-	ReasonKeysDelivered     = "KeysDelivered"
-	ReasonLinesRejected     = "LinesRejected"
-	ReasonNothingIssued     = "NothingIssued"
-	ReasonNotYet            = "NotYet"
-	ReasonPoolEmpty         = "PoolEmpty"
-	ReasonPoolShared        = "PoolShared"
-	ReasonPoolUnreadable    = "PoolUnreadable"
-	ReasonQueued            = "Queued"
-	ReasonProductNotFound   = "ProductNotFound"
-	ReasonRetired           = "Retired"
-	ReasonRetrying          = "Retrying"
-	ReasonRevoked           = "Revoked"
-	ReasonSecretNameTaken   = "SecretNameTaken"
-	ReasonSellable          = "Sellable"
-	ReasonSigningKeyChanged = "SigningKeyChanged"
-	ReasonSigningKeyInvalid = "SigningKeyInvalid"
-	ReasonSigningKeyLost    = "SigningKeyLost"
-	ReasonSufficient        = "Sufficient"
-	ReasonTermNotSold       = "TermNotSold"
-	ReasonTooManyKeys       = "TooManyKeys"
-	ReasonVersionNotOffered = "VersionNotOffered"
-	ReasonWindowClosed      = "WindowClosed"
+	ReasonActivated                 = "Activated"
+	ReasonAllAccepted               = "AllAccepted"
+	ReasonArtifactMismatch          = "ArtifactMismatch"
+	ReasonArtifactMissing           = "ArtifactMissing"
+	ReasonAtRisk                    = "AtRisk"
+	ReasonBelowWatermark            = "BelowWatermark"
+	ReasonCancelledInTime           = "CancelledInTime"
+	ReasonDeploymentTool            = "DeploymentTool"
+	ReasonEnded                     = "Ended"
+	ReasonInvalidPattern            = "InvalidPattern"
+	ReasonInvalidSelector           = "InvalidSelector"
+	ReasonIssuerNotFound            = "IssuerNotFound"
+	ReasonIssuerNotReady            = "IssuerNotReady"
+	ReasonKeyFormat                 = "KeyFormat"
+	ReasonKeyNotFound               = "KeyNotFound"
+	ReasonKeysAvailable             = "KeysAvailable"
+	ReasonKeysDelivered             = "KeysDelivered"
+	ReasonLapsed                    = "Lapsed"
+	ReasonLicenseServerMoved        = "LicenseServerMoved"
+	ReasonLicenseServerNotActivated = "LicenseServerNotActivated"
+	ReasonLicenseServerNotFound     = "LicenseServerNotFound"
+	ReasonLicenseServerNotUsed      = "LicenseServerNotUsed"
+	ReasonLicenseServerRequired     = "LicenseServerRequired"
+	ReasonLicenseServerTooOld       = "LicenseServerTooOld"
+	ReasonLinesRejected             = "LinesRejected"
+	ReasonLinkExpired               = "LinkExpired"
+	ReasonLinkValid                 = "LinkValid"
+	ReasonMAKDeployed               = "MAKDeployed"
+	ReasonNotActivated              = "NotActivated"
+	ReasonNotOffered                = "NotOffered"
+	ReasonNotYet                    = "NotYet"
+	ReasonNothingIssued             = "NothingIssued"
+	ReasonOnTrack                   = "OnTrack"
+	ReasonPoolEmpty                 = "PoolEmpty"
+	ReasonPoolShared                = "PoolShared"
+	ReasonPoolUnreadable            = "PoolUnreadable"
+	ReasonProductNotFound           = "ProductNotFound"
+	ReasonQueued                    = "Queued"
+	ReasonRetired                   = "Retired"
+	ReasonRetrying                  = "Retrying"
+	ReasonRevoked                   = "Revoked"
+	ReasonSecretNameTaken           = "SecretNameTaken"
+	ReasonSellable                  = "Sellable"
+	ReasonSigningKeyChanged         = "SigningKeyChanged"
+	ReasonSigningKeyInvalid         = "SigningKeyInvalid"
+	ReasonSigningKeyLost            = "SigningKeyLost"
+	ReasonStoreUnreadable           = "StoreUnreadable"
+	ReasonSufficient                = "Sufficient"
+	ReasonTermNotSold               = "TermNotSold"
+	ReasonTooManyChanges            = "TooManyChanges"
+	ReasonTooManyKeys               = "TooManyKeys"
+	ReasonVerified                  = "Verified"
+	ReasonVerifying                 = "Verifying"
+	ReasonVersionNotOffered         = "VersionNotOffered"
+	ReasonWindowClosed              = "WindowClosed"
 )

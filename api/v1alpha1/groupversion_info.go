@@ -25,6 +25,7 @@ func AddToScheme(s *runtime.Scheme) error {
 		&KeyIssuer{}, &KeyIssuerList{},
 		&LicenseKey{}, &LicenseKeyList{},
 		&SoftwareSubscription{}, &SoftwareSubscriptionList{},
+		&LicenseServer{}, &LicenseServerList{},
 	)
 	metav1.AddToGroupVersion(s, GroupVersion)
 	return nil

@@ -14,7 +14,7 @@ type LicenseKeyState string
 // What a LicenseKeyState can be.
 const (
 	LicenseKeyIssued  LicenseKeyState = "Issued"  // belongs to a subscription
-	LicenseKeyRevoked LicenseKeyState = "Revoked" // the subscription was cancelled
+	LicenseKeyRevoked LicenseKeyState = "Revoked" // the subscription was cancelled, or the licence given back
 	LicenseKeyRetired LicenseKeyState = "Retired" // the subscription expired
 )
 
@@ -24,6 +24,8 @@ const (
 // +kubebuilder:validation:XValidation:rule="has(self.endedAt) == (self.state != 'Issued')",message="endedAt is set together with a state other than Issued"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.renewedUntil) || has(self.renewedUntil)",message="renewedUntil only moves forward",fieldPath=".renewedUntil"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.endedAt) || (has(self.endedAt) && self.endedAt == oldSelf.endedAt)",message="endedAt is written once"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.quantityChanges) || has(self.quantityChanges)",message="quantityChanges are only added to",fieldPath=".quantityChanges"
+// +kubebuilder:validation:XValidation:rule="has(self.licenseServer) == has(oldSelf.licenseServer) && (!has(self.licenseServer) || self.licenseServer == oldSelf.licenseServer)",message="licenseServer is immutable: a code is used up for ever"
 // +kubebuilder:validation:XValidation:rule="has(self.dataset) == has(oldSelf.dataset) && (!has(self.dataset) || self.dataset == oldSelf.dataset)",message="dataset is immutable"
 type LicenseKeySpec struct {
 	// issuerRef names the KeyIssuer that the key came from.
@@ -76,8 +78,8 @@ type LicenseKeySpec struct {
 	// +kubebuilder:validation:MaxLength=2048
 	Dataset string `json:"dataset,omitempty"`
 
-	// state is Issued until the subscription is cancelled (Revoked) or
-	// expires (Retired). Neither is ever undone.
+	// state is Issued until the subscription is cancelled or the licence given
+	// back (Revoked), or the subscription expires (Retired). Neither is ever undone.
 	// +optional
 	// +default="Issued"
 	// +kubebuilder:validation:XValidation:rule="oldSelf == 'Issued' || self == oldSelf",message="a key that is revoked or retired stays so"
@@ -89,9 +91,51 @@ type LicenseKeySpec struct {
 	// +kubebuilder:validation:XValidation:rule="self >= oldSelf",message="renewedUntil only moves forward"
 	RenewedUntil *metav1.Time `json:"renewedUntil,omitempty"`
 
+	// quantityChanges are the changes of the quantity that were asked for in
+	// time, on the entry of slot 1. They are only added to.
+	// +optional
+	// +listType=map
+	// +listMapKey=at
+	// +kubebuilder:validation:MaxItems=100
+	// +kubebuilder:validation:XValidation:rule="oldSelf.all(o, self.exists(s, s == o))",message="quantityChanges are only added to"
+	QuantityChanges []QuantityChange `json:"quantityChanges,omitempty"`
+
+	// licenseServer is what a Remote Desktop licence was issued for. Absent
+	// for anything else.
+	// +optional
+	LicenseServer *LicenseServerIdentity `json:"licenseServer,omitempty"`
+
 	// endedAt is the instant from which the key is no longer valid.
 	// +optional
 	EndedAt *metav1.Time `json:"endedAt,omitempty"`
+}
+
+// QuantityChange is one change of the quantity of a subscription.
+type QuantityChange struct {
+	// at is the instant at which the API server took the change.
+	// +required
+	At metav1.Time `json:"at"`
+
+	// quantity from then on.
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=100000
+	Quantity int64 `json:"quantity"`
+}
+
+// LicenseServerIdentity tells one licence server from another.
+type LicenseServerIdentity struct {
+	// name of the LicenseServer in the customer's namespace.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+
+	// id that the clearing house gave it.
+	// +required
+	// +kubebuilder:validation:MinLength=35
+	// +kubebuilder:validation:MaxLength=35
+	ID string `json:"id"`
 }
 
 // SubscriptionIdentity tells one subscription from a later one of the same name.
@@ -140,12 +184,21 @@ type Purchase struct {
 	Cancellation CancellationPolicy `json:"cancellation"`
 }
 
-// Keys is how many keys come with the purchase.
-func (p *Purchase) Keys() int32 {
+// Keys is how many keys come with a quantity.
+func (p *Purchase) Keys(quantity int64) int32 {
 	if p.KeysPer == KeysPerLicense {
-		return int32(p.Quantity) // at most MaxKeysPerSubscription, or it is not sold
+		return int32(quantity) // at most MaxKeysPerSubscription, or it is not sold
 	}
 	return 1
+}
+
+// Quantity is what holds now, on the entry of slot 1: that of the purchase or
+// of the latest change.
+func (s *LicenseKeySpec) Quantity() int64 {
+	if n := len(s.QuantityChanges); n > 0 {
+		return s.QuantityChanges[n-1].Quantity
+	}
+	return s.Purchase.Quantity
 }
 
 // KeyEntry is the entry of the Secret that holds the key of a slot: "key" if

@@ -21,6 +21,10 @@ type ProductSpec struct {
 	// +kubebuilder:validation:Pattern=`^\S(.*\S)?$`
 	DisplayName string `json:"displayName"`
 
+	// customers says who may buy the product. When absent everybody may.
+	// +optional
+	Customers *Customers `json:"customers,omitempty"`
+
 	// software describes a product that is installed and opened with a key.
 	// +required
 	Software SoftwareProduct `json:"software"`
@@ -36,7 +40,17 @@ type ProductSpec struct {
 	Terms []TermOffer `json:"terms"`
 }
 
+// Customers says which customers may buy a product.
+type Customers struct {
+	// namespaceSelector picks customers by the labels of their namespace. An
+	// empty one picks all. A change affects later purchases only.
+	// +optional
+	NamespaceSelector metav1.LabelSelector `json:"namespaceSelector,omitempty"`
+}
+
 // SoftwareProduct is on-premises software.
+// +kubebuilder:validation:XValidation:rule="!has(self.remoteDesktop) || ((!has(self.versions) || size(self.versions) == 0) && !self.officeDeploymentTool)",message="a Remote Desktop licence is a code and nothing else: leave out versions and officeDeploymentTool"
+// +kubebuilder:validation:XValidation:rule="!self.officeDeploymentTool || self.keys.per == 'Subscription'",message="a configuration of the Office Deployment Tool holds one key: officeDeploymentTool needs keys.per Subscription"
 type SoftwareProduct struct {
 	// keys says where licence keys come from.
 	// +required
@@ -56,7 +70,41 @@ type SoftwareProduct struct {
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=31
 	DowngradeVersions int32 `json:"downgradeVersions,omitempty"`
+
+	// downloadLinkLifetime is how long a download link works, counted from the
+	// first download. Before that it does not expire. A change affects links
+	// that were not used yet. Five days are the rule of Microsoft's Partner
+	// Center.
+	// +optional
+	// +default="P5D"
+	// +kubebuilder:validation:XValidation:rule="self.matches('[1-9]')",message="a link has to work for some time: give at least one second"
+	DownloadLinkLifetime Duration `json:"downloadLinkLifetime,omitempty"`
+
+	// officeDeploymentTool says that the 32-bit edition can be had: not
+	// through a link, but as a configuration.xml of Microsoft's Office
+	// Deployment Tool, next to the key. It takes keys of the format 5x5.
+	// +optional
+	// +default=false
+	OfficeDeploymentTool bool `json:"officeDeploymentTool,omitempty"`
+
+	// remoteDesktop makes the product a Remote Desktop client access licence:
+	// a 5x5 code that is installed on a LicenseServer, and no download.
+	// +optional
+	RemoteDesktop *RemoteDesktop `json:"remoteDesktop,omitempty"`
 }
+
+// RemoteDesktop describes a Remote Desktop client access licence.
+type RemoteDesktop struct {
+	// version of Windows Server that the licence is made for. It can be
+	// installed on a licence server of this version or a later one.
+	// +required
+	Version WindowsServerVersion `json:"version"`
+}
+
+// WindowsServerVersion is a release of Windows Server that can be a Remote
+// Desktop licence server.
+// +kubebuilder:validation:Enum="2016";"2019";"2022";"2025"
+type WindowsServerVersion string
 
 // ProductKeys says where the keys of a product come from.
 type ProductKeys struct {
@@ -87,6 +135,28 @@ type ProductVersion struct {
 	// +listMapKey=architecture
 	// +kubebuilder:validation:MaxItems=128
 	Builds []ProductBuild `json:"builds,omitempty"`
+
+	// officeDeployment names this version to the Office Deployment Tool. When
+	// absent, versions 2019, 2021 and 2024 are Office Professional Plus.
+	// +optional
+	OfficeDeployment *OfficeDeployment `json:"officeDeployment,omitempty"`
+}
+
+// OfficeDeployment is what a version is called by the Office Deployment Tool.
+type OfficeDeployment struct {
+	// productID as the tool knows it, such as ProPlus2024Volume.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9]+$`
+	ProductID string `json:"productID"`
+
+	// channel that updates come from, such as PerpetualVL2024.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9]+$`
+	Channel string `json:"channel"`
 }
 
 // ProductBuild is one downloadable artifact of a version.
@@ -98,9 +168,10 @@ type ProductBuild struct {
 	// +kubebuilder:validation:Pattern=`^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$`
 	Language string `json:"language"`
 
-	// architecture of the processor.
+	// architecture of the processor: x64 or arm64.
 	// +optional
 	// +default="x64"
+	// +kubebuilder:validation:XValidation:rule="self != 'x86'",message="x86 is not offered as a link: set officeDeploymentTool instead"
 	Architecture Architecture `json:"architecture,omitempty"`
 
 	// artifact is the path of the file in the operator's artifact store.
@@ -147,8 +218,8 @@ type ProductStatus struct {
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// conditions: Ready (True: the product can be sold), and while abnormal
-	// Reconciling or Stalled.
+	// conditions: Ready (True: the product can be sold), ArtifactsVerified, and
+	// while abnormal Reconciling or Stalled.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

@@ -9,6 +9,7 @@ const MaxKeysPerSubscription = 500
 
 // SoftwareSubscriptionSpec is what the customer bought.
 // +kubebuilder:validation:XValidation:rule="has(self.secretName) == has(oldSelf.secretName) && (!has(self.secretName) || self.secretName == oldSelf.secretName)",message="secretName is fixed by the purchase: buy another subscription to have its key in another Secret",fieldPath=".secretName"
+// +kubebuilder:validation:XValidation:rule="has(self.download) || !has(oldSelf.download) || oldSelf.download.renewal == 0",message="renewal only goes up, and without download it would be 0 again: keep download with its renewal, and leave out the rest of it",fieldPath=".download"
 type SoftwareSubscriptionSpec struct {
 	// productRef names the Product. It cannot change: another product is
 	// another purchase.
@@ -16,12 +17,12 @@ type SoftwareSubscriptionSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="productRef is immutable: another product is another subscription"
 	ProductRef Reference `json:"productRef"`
 
-	// quantity of licences. It is fixed by the purchase.
+	// quantity of licences. It can change only while the cancellation window
+	// is open.
 	// +optional
 	// +default=1
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=100000
-	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="quantity is fixed by the purchase: buy another subscription for more, or cancel this one inside its window and buy again"
 	Quantity int64 `json:"quantity,omitempty"`
 
 	// term is how long the purchase lasts: P1M, P1Y, P3Y or Perpetual. The
@@ -40,6 +41,18 @@ type SoftwareSubscriptionSpec struct {
 	// download chooses what to install.
 	// +optional
 	Download *DownloadChoice `json:"download,omitempty"`
+
+	// licenseServerRef names the LicenseServer, in the same namespace, that a
+	// Remote Desktop licence is installed on. It is required for those and has
+	// no meaning for anything else. It cannot change once the code was issued.
+	// +optional
+	LicenseServerRef *Reference `json:"licenseServerRef,omitempty"`
+
+	// volumeLicensing is for customers who come from volume licensing, whose
+	// machines were activated by a key management service (KMS): it keeps the
+	// deadline by which they need the new multiple activation key (MAK).
+	// +optional
+	VolumeLicensing *VolumeLicensing `json:"volumeLicensing,omitempty"`
 
 	// secretName names the Secret that the key is delivered in. When absent
 	// it is the name of the subscription followed by "-key".
@@ -73,10 +86,42 @@ type DownloadChoice struct {
 	// +kubebuilder:validation:Pattern=`^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$`
 	Language string `json:"language,omitempty"`
 
-	// architecture of the processor.
+	// architecture of the processor. x86 is not had through a link: where the
+	// product offers it, the Secret holds a configuration.xml for the Office
+	// Deployment Tool instead.
 	// +optional
 	// +default="x64"
 	Architecture Architecture `json:"architecture,omitempty"`
+
+	// renewal gives a fresh link each time it is raised. The old link stops
+	// working, and the time to download starts anew.
+	// +optional
+	// +default=0
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=1000000
+	// +kubebuilder:validation:XValidation:rule="self >= oldSelf",message="renewal only goes up: keep the number that it has, or raise it for a fresh link"
+	Renewal int64 `json:"renewal,omitempty"`
+}
+
+// VolumeLicensing is what is known of a customer's activations by KMS.
+//
+// Its instant has a rule in place of the format date-time, which lets through
+// what Go cannot read, such as a small t or z: one such subscription would keep
+// the operator from reading all the others.
+type VolumeLicensing struct {
+	// lastKMSActivation is when the machines last renewed their activation, as
+	// an instant such as 2026-09-01T00:00:00Z. It holds for 180 days.
+	// +required
+	// +kubebuilder:validation:Schemaless
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=40
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[0-9-]{10}T[0-9:]{8}') && timestamp(self) == timestamp(self)",message="write the instant as 2026-09-01T00:00:00Z: date, T, time of day, and Z for UTC or an offset such as +02:00"
+	LastKMSActivation metav1.Time `json:"lastKMSActivation"`
+
+	// makDeployed is true once the machines have the new key.
+	// +optional
+	// +default=false
+	MAKDeployed bool `json:"makDeployed,omitempty"`
 }
 
 // SubscriptionState sums up a subscription for people. Decide by conditions.
@@ -115,6 +160,11 @@ type SoftwareSubscriptionStatus struct {
 	// +optional
 	PurchasedAt *metav1.Time `json:"purchasedAt,omitempty"`
 
+	// quantity that holds now. It differs from spec.quantity if a change came
+	// too late.
+	// +optional
+	Quantity int64 `json:"quantity,omitempty"`
+
 	// term that is running.
 	// +optional
 	Term *TermStatus `json:"term,omitempty"`
@@ -128,8 +178,22 @@ type SoftwareSubscriptionStatus struct {
 	// +optional
 	Keys *IssuedKeys `json:"keys,omitempty"`
 
+	// download is the link that is valid now.
+	// +optional
+	Download *DownloadStatus `json:"download,omitempty"`
+
+	// migration from volume licensing.
+	// +optional
+	Migration *MigrationStatus `json:"migration,omitempty"`
+
+	// noticedUntil is the instant up to which people were told what happened
+	// and what is due, by Events.
+	// +optional
+	NoticedUntil *metav1.Time `json:"noticedUntil,omitempty"`
+
 	// conditions: Ready (absent once the subscription has ended), KeysIssued,
-	// Cancelled, and while abnormal Reconciling or Stalled.
+	// DownloadAvailable, Migrated, InSync, Cancelled, and while abnormal
+	// Reconciling or Stalled.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -139,9 +203,9 @@ type SoftwareSubscriptionStatus struct {
 
 // NextEvent is something that the passing of time will do.
 type NextEvent struct {
-	// event: WindowCloses, Renews or Expires.
+	// event: WindowCloses, LinkExpires, ReactivateBefore, Renews or Expires.
 	// +required
-	// +kubebuilder:validation:Enum=WindowCloses;Renews;Expires
+	// +kubebuilder:validation:Enum=WindowCloses;LinkExpires;ReactivateBefore;Renews;Expires
 	Event string `json:"event"`
 
 	// at is the instant of it.
@@ -197,6 +261,52 @@ type IssuedKeys struct {
 	SecretName string `json:"secretName,omitempty"`
 }
 
+// DownloadStatus tells which build the download link is for and how long it
+// works. The link itself is in the Secret of the key, because whoever has it
+// can download.
+type DownloadStatus struct {
+	// version that the link is for.
+	// +required
+	// +kubebuilder:validation:MaxLength=32
+	Version string `json:"version"`
+
+	// language that the link is for.
+	// +required
+	// +kubebuilder:validation:MaxLength=35
+	Language string `json:"language"`
+
+	// architecture that the link is for.
+	// +required
+	Architecture Architecture `json:"architecture"`
+
+	// renewal that the link was made for.
+	// +optional
+	Renewal int64 `json:"renewal,omitempty"`
+
+	// tokenHash is the SHA-256 of the token that the link ends with, in
+	// lower-case hexadecimal.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	TokenHash string `json:"tokenHash,omitempty"`
+
+	// firstDownloadedAt is when the first download began.
+	// +optional
+	FirstDownloadedAt *metav1.Time `json:"firstDownloadedAt,omitempty"`
+
+	// expiresAt is the first instant at which the link no longer works. Absent
+	// before the first download: until then it does not expire.
+	// +optional
+	ExpiresAt *metav1.Time `json:"expiresAt,omitempty"`
+}
+
+// MigrationStatus tells about the move from KMS to MAK.
+type MigrationStatus struct {
+	// reactivateBefore is the first instant at which machines that were not
+	// activated anew may lose functions.
+	// +required
+	ReactivateBefore metav1.Time `json:"reactivateBefore"`
+}
+
 // SoftwareSubscription is a customer's purchase of on-premises software.
 //
 // +kubebuilder:object:root=true
@@ -205,8 +315,11 @@ type IssuedKeys struct {
 // +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 200",message="the name is part of the Secret's name: use at most 200 characters"
 // +kubebuilder:validation:XValidation:rule="self.spec.cancelled || !oldSelf.spec.cancelled || (has(oldSelf.status.conditions) && oldSelf.status.conditions.exists(c, c.type == 'Cancelled' && c.status == 'False'))",message="cancelled is final: buy a new subscription instead",reason=FieldValueForbidden,fieldPath=".spec.cancelled"
 // +kubebuilder:validation:XValidation:rule="!self.spec.cancelled || oldSelf.spec.cancelled || !has(oldSelf.status.cancellation) || oldSelf.status.cancellation.open",message="the cancellation window has closed: set spec.autoRenew to false to let the term end",reason=FieldValueForbidden,messageExpression="oldSelf.status.cancellation.message",fieldPath=".spec.cancelled"
+// +kubebuilder:validation:XValidation:rule="self.spec.quantity == oldSelf.spec.quantity || !has(oldSelf.status.cancellation) || oldSelf.status.cancellation.open",message="quantity can change only while the cancellation window is open: buy another subscription for more",reason=FieldValueForbidden,messageExpression="'quantity can change only while the cancellation window is open: buy another subscription for more; ' + oldSelf.status.cancellation.message.split(': ')[0]",fieldPath=".spec.quantity"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.status.keys) || (has(self.spec.licenseServerRef) == has(oldSelf.spec.licenseServerRef) && (!has(self.spec.licenseServerRef) || self.spec.licenseServerRef == oldSelf.spec.licenseServerRef))",message="the licence server cannot change once the key was issued, because a Remote Desktop code is used up for ever once it was installed, on the same server too: buy another subscription for another server, and cancel this one if its window is still open",reason=FieldValueForbidden,fieldPath=".spec.licenseServerRef"
 // +kubebuilder:selectablefield:JSONPath=`.spec.productRef.name`
 // +kubebuilder:selectablefield:JSONPath=`.status.state`
+// +kubebuilder:selectablefield:JSONPath=`.status.download.tokenHash`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.status.state`
 // +kubebuilder:printcolumn:name="Product",type=string,JSONPath=`.spec.productRef.name`

@@ -23,6 +23,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/yaml"
+
+	"github.com/license-operator/license-operator/api/v1alpha1"
 )
 
 const (
@@ -30,6 +32,7 @@ const (
 	prod = "Product"
 	iss  = "KeyIssuer"
 	lkey = "LicenseKey"
+	lsrv = "LicenseServer"
 )
 
 const fingerprint = "0123456789abcdef0123456789abcdef01234567"
@@ -64,6 +67,9 @@ spec:
     keysPer: Subscription
     unitPrice: {amount: "120.00", currency: EUR}
     cancellation: {window: P7D, refund: Prorated}`,
+	lsrv: `
+metadata: {name: rds-1, namespace: contoso}
+spec: {windowsServerVersion: "2022"}`,
 }
 
 // row is one write to the API server.
@@ -82,6 +88,16 @@ const (
 	twice     = "status: {conditions: [" + condition + ", " + condition + "]}"
 	condition = `{type: Cancelled, status: "$", reason: R, message: "", lastTransitionTime: "2026-03-01T00:00:00Z"}`
 	revoked   = `spec: {state: Revoked, endedAt: "2026-03-02T00:00:00Z"}`
+	delivered = "status: {keys: {issued: 1}}"
+	serverID  = "ABCDE12345FGHIJ67890KLMNO12345PQRST"
+	moved     = "the licence server cannot change once the key was issued, because a Remote Desktop code is used up for ever once it was installed, on the same server too: buy another subscription for another server, and cancel this one if its window is still open"
+	tooLate   = "quantity can change only while the cancellation window is open"
+	codeOnly  = "a Remote Desktop licence is a code and nothing else: leave out versions and officeDeploymentTool"
+	anew      = "licenseServerID cannot change: a server that was set up again is another one to the clearing house, so create another LicenseServer"
+	giveID    = "give the 35 capital letters and digits that the clearing house shows, without hyphens; leave licenseServerID out until the server is activated"
+	noInstant = "write the instant as 2026-09-01T00:00:00Z: date, T, time of day, and Z for UTC or an offset such as +02:00"
+	increase  = `spec: {quantityChanges: [{at: "2026-03-02T00:00:00Z", quantity: 7}]}`
+	onServer  = `spec: {licenseServer: {name: rds-1, id: ` + serverID + `}}`
 )
 
 // rows are the writes that need more than one field, or a stored object. What
@@ -100,7 +116,6 @@ var rows = map[string]row{
 	"a subscription's name of 200 characters":   {sub, "", "metadata: {name: " + text(200) + "}", "", ""},
 	"a subscription's name of 201 characters":   {sub, "", "metadata: {name: " + text(201) + "}", "", "the name is part of the Secret's name: use at most 200 characters"},
 	"the product of a subscription is fixed":    {sub, "{}", "spec: {productRef: {name: cad}}", "spec.productRef", "productRef is immutable: another product is another subscription"},
-	"the quantity of a subscription is fixed":   {sub, "{}", "spec: {quantity: 2}", "spec.quantity", "quantity is fixed by the purchase: buy another subscription for more, or cancel this one inside its window and buy again"},
 	"the default quantity can be written out":   {sub, "{}", "spec: {quantity: 1}", "", ""},
 	"the term of a subscription is fixed":       {sub, "{}", "spec: {term: P3Y}", "spec.term", "term is immutable: another term is another subscription"},
 	"autoRenew can be turned off":               {sub, "{}", "spec: {autoRenew: false}", "", ""},
@@ -113,7 +128,7 @@ var rows = map[string]row{
 	"cancelling before the operator has looked": {sub, "{}", "spec: {cancelled: true}", "", ""},
 	"cancelling while the window is open":       {sub, "status: {cancellation: {open: true}}", "spec: {cancelled: true}", "", ""},
 	"cancelling late is told when it was open": {sub,
-		"status: {cancellation: {open: false, message: it was open until Monday}}", "spec: {cancelled: true}",
+		"status: {cancellation: {open: false, message: 'it was open until Monday: that is over'}}", "spec: {cancelled: true}",
 		"spec.cancelled", "it was open until Monday"},
 	"cancelling late without a message to tell": {sub,
 		"status: {cancellation: {open: false}}", "spec: {cancelled: true}",
@@ -127,61 +142,135 @@ var rows = map[string]row{
 	"another condition that is False does not undo it": {sub, strings.Replace(with(cancelled, "False"), "type: Cancelled", "type: KeysIssued", 1), "spec: {cancelled: false}", "spec.cancelled", final},
 	"its status can be written when cancelled":         {sub, with(cancelled, "True"), "status: {cancellation: {open: false}}", "", ""},
 
-	"a term is offered once":                          {prod, "", offers("P1Y", "P1M", "P1Y"), "spec.terms[]", "Duplicate value"},
-	"a version is listed once":                        {prod, "", `spec: {software: {versions: [{version: "1"}, {version: "1"}]}}`, "spec.software.versions[]", "Duplicate value"},
-	"a build is listed once":                          {prod, "", builds("language: fr", "language: fr"), "spec.software.versions[].builds[]", "Duplicate value"},
-	"a build is x64 unless it says otherwise":         {prod, "", builds("language: fr", "language: fr, architecture: x64"), "spec.software.versions[].builds[]", "Duplicate value"},
-	"a build for each architecture":                   {prod, "", builds("language: fr", "language: fr, architecture: x86", "language: fr, architecture: arm64"), "", ""},
-	"a perpetual purchase with a prorated refund":     {prod, "", perpetual("cancellation: {window: P30D, refund: Prorated}"), "spec.terms[]", "a perpetual purchase has no days to prorate by: its refund must be Full"},
-	"a perpetual purchase with a full refund":         {prod, "", perpetual("cancellation: {window: P30D, refund: Full}"), "", ""},
-	"a perpetual purchase with the default policy":    {prod, "", perpetual(""), "", ""},
-	"a product's price and issuer can be changed":     {prod, "{}", `spec: {software: {keys: {issuerRef: {name: other}, per: License}}, terms: [{term: P1M, price: {amount: "9", currency: USD}}]}`, "", ""},
-	"a catalogue entry lists a condition only once":   {prod, "{}", with(twice, "True"), "status.conditions[]", "Duplicate value"},
-	"an issuer lists a condition only once":           {iss, "{}", with(twice, "True"), "status.conditions[]", "Duplicate value"},
-	"a subscription lists a condition only once":      {sub, "{}", with(twice, "True"), "status.conditions[]", "Duplicate value"},
-	"a product in use cannot lose all its terms":      {prod, "{}", "spec: {terms: []}", "spec.terms", "should have at least 1 items"},
-	"an issuer's name of 63 characters":               {iss, "", "metadata: {name: " + text(63) + "}", "", ""},
-	"an issuer's name of 64 characters":               {iss, "", "metadata: {name: " + text(64) + "}", "", "the name is part of every ledger entry's name: use at most 63 characters"},
-	"an issuer with a pool and a signing key":         {iss, "", "spec: {signed: {secretName: office}}", "spec", "set exactly one of pool and signed"},
-	"an issuer with neither":                          {iss, "", "spec: {pool: null}", "spec", "set exactly one of pool and signed"},
-	"an issuer that signs":                            {iss, "", signed, "", ""},
-	"an issuer cannot change from pool to signed":     {iss, "{}", signed, "spec", "an issuer stays what it is: create another one to change between pool and signed"},
-	"an issuer cannot change from signed to pool":     {iss, signed, "spec: {signed: null, pool: {secretSelector: {matchLabels: {a: b}}}}", "spec", "an issuer stays what it is: create another one to change between pool and signed"},
-	"a signing key cannot be exchanged":               {iss, signed, "spec: {signed: {secretName: other}}", "spec.signed.secretName", "secretName is immutable: keys already issued verify only with this signing key"},
-	"a pool with a format and a pattern":              {iss, "", "spec: {pool: {format: 5x5, pattern: a}}", "spec.pool", "set format or pattern, not both"},
-	"a malformed pattern":                             {iss, "", "spec: {pool: {pattern: '[A-Z'}}", "spec.pool.pattern", "pattern must be a regular expression in RE2 syntax"},
-	"a pattern with what RE2 does not have":           {iss, "", `spec: {pool: {pattern: '(?=a)'}}`, "spec.pool.pattern", "pattern must be a regular expression in RE2 syntax"},
-	"a selector without labels":                       {iss, "", "spec: {pool: {secretSelector: {matchLabels: null}}}", "spec.pool.secretSelector", "an empty selector would take every Secret for keys: select by a label"},
-	"a selector with empty labels":                    {iss, "", "spec: {pool: {secretSelector: {matchLabels: {pool: null}, matchExpressions: []}}}", "spec.pool.secretSelector", "an empty selector would take every Secret for keys: select by a label"},
-	"a selector with an expression":                   {iss, "", "spec: {pool: {secretSelector: {matchLabels: null, matchExpressions: [{key: pool, operator: Exists}]}}}", "", ""},
-	"a pool can be selected and checked otherwise":    {iss, "spec: {pool: {format: 5x5}}", "spec: {pool: {format: null, pattern: '[A-Z]+', secretSelector: {matchLabels: {pool: other}}}}", "", ""},
-	"a ledger entry is named otherwise":               {lkey, "", "metadata: {name: office}", "", "a ledger entry is named <issuer>-<fingerprint>"},
-	"a ledger entry is created as revoked (restored)": {lkey, "", revoked, "", ""},
-	"a state without an end":                          {lkey, "{}", "spec: {state: Revoked}", "spec", "endedAt is set together with a state other than Issued"},
-	"an end without a state":                          {lkey, "{}", `spec: {endedAt: "2026-03-02T00:00:00Z"}`, "spec", "endedAt is set together with a state other than Issued"},
-	"an end that is not an instant":                   {lkey, "{}", `spec: {state: Revoked, endedAt: Monday}`, "spec.endedAt", "must be of type date-time"},
-	"a key is revoked":                                {lkey, "{}", revoked, "", ""},
-	"a key is retired":                                {lkey, "{}", `spec: {state: Retired, endedAt: "2027-03-01T00:00:00Z"}`, "", ""},
-	"a revoked key is issued again":                   {lkey, revoked, "spec: {state: Issued, endedAt: null}", "spec.state", "a key that is revoked or retired stays so"},
-	"a revoked key is issued again by default":        {lkey, revoked, "spec: {state: null, endedAt: null}", "spec.state", "a key that is revoked or retired stays so"},
-	"a revoked key is retired":                        {lkey, revoked, "spec: {state: Retired}", "spec.state", "a key that is revoked or retired stays so"},
-	"a renewal is recorded":                           {lkey, "{}", `spec: {renewedUntil: "2028-03-01T00:00:00Z"}`, "", ""},
-	"a second renewal is recorded":                    {lkey, `spec: {renewedUntil: "2028-03-01T00:00:00Z"}`, `spec: {renewedUntil: "2029-03-01T00:00:00Z"}`, "", ""},
-	"a renewal is set back":                           {lkey, `spec: {renewedUntil: "2028-03-01T00:00:00Z"}`, `spec: {renewedUntil: "2027-03-01T00:00:00Z"}`, "spec.renewedUntil", "renewedUntil only moves forward"},
-	"a renewal is taken away":                         {lkey, `spec: {renewedUntil: "2028-03-01T00:00:00Z"}`, "spec: {renewedUntil: null}", "spec.renewedUntil", "renewedUntil only moves forward"},
-	"an end is changed":                               {lkey, revoked, `spec: {endedAt: "2026-03-03T00:00:00Z"}`, "spec", "endedAt is written once"},
-	"an end is taken away":                            {lkey, revoked, "spec: {state: Issued, endedAt: null}", "spec", "endedAt is written once"},
-	"a key goes to another issuer":                    {lkey, "{}", "spec: {issuerRef: {name: other}}", "spec.issuerRef", "issuerRef is immutable"},
-	"a key gets another fingerprint":                  {lkey, "{}", "spec: {fingerprint: f" + fingerprint[1:] + "}", "spec.fingerprint", "fingerprint is immutable"},
-	"a key goes to another customer":                  {lkey, "{}", "spec: {customer: fabrikam}", "spec.customer", "a key has one customer for ever"},
-	"a key goes to another subscription":              {lkey, "{}", "spec: {subscription: {name: cad}}", "spec.subscription", "a key has one buyer for ever"},
-	"a key goes to a namesake":                        {lkey, "{}", "spec: {subscription: {uid: 6f0c}}", "spec.subscription", "a key has one buyer for ever"},
-	"a key goes to another product":                   {lkey, "{}", "spec: {productRef: {name: cad}}", "spec.productRef", "productRef is immutable"},
-	"a key goes to another slot":                      {lkey, "{}", "spec: {slot: 2}", "spec.slot", "slot is immutable"},
-	"what was agreed on is changed":                   {lkey, "{}", `spec: {purchase: {unitPrice: {amount: "1"}}}`, "spec.purchase", "purchase is immutable: it is what the customer agreed to"},
-	"a dataset is changed":                            {lkey, "spec: {dataset: a}", "spec: {dataset: b}", "spec", "dataset is immutable"},
-	"a dataset is added":                              {lkey, "{}", "spec: {dataset: a}", "spec", "dataset is immutable"},
-	"a dataset is taken away":                         {lkey, "spec: {dataset: a}", "spec: {dataset: null}", "spec", "dataset is immutable"},
+	"the quantity can change before the purchase":        {sub, "{}", "spec: {quantity: 2}", "", ""},
+	"the quantity can change while the window is open":   {sub, "status: {cancellation: {open: true}}", "spec: {quantity: 2}", "", ""},
+	"the quantity can go down while the window is open":  {sub, "{spec: {quantity: 3}, status: {cancellation: {open: true}}}", "spec: {quantity: 2}", "", ""},
+	"a quantity that changes late is told when it could": {sub, "status: {cancellation: {open: false, message: 'it was open until Monday: that is over'}}", "spec: {quantity: 2}", "spec.quantity", tooLate + ": buy another subscription for more; it was open until Monday"},
+	"a quantity that changes late, with nothing to tell": {sub, "status: {cancellation: {open: false}}", "spec: {quantity: 2}", "spec.quantity", tooLate + ": buy another subscription for more"},
+	"a quantity that goes down late":                     {sub, "{spec: {quantity: 3}, status: {cancellation: {open: false}}}", "spec: {quantity: 2}", "spec.quantity", tooLate},
+	"a quantity that is left out late":                   {sub, "{spec: {quantity: 3}, status: {cancellation: {open: false}}}", "spec: {quantity: null}", "spec.quantity", tooLate},
+	"its status can be written after that":               {sub, "{spec: {quantity: 3}, status: {cancellation: {open: false}}}", "status: {quantity: 3}", "", ""},
+
+	"a download with no choice in it":            {sub, "", "spec: {download: {}}", "", ""},
+	"a choice of x86 is for the deployment tool": {sub, "", "spec: {download: {architecture: x86, version: '2024', language: fr-FR}}", "", ""},
+	"a fresh link":                                    {sub, "spec: {download: {renewal: 1}}", "spec: {download: {renewal: 2}}", "", ""},
+	"a fresh link, the first time":                    {sub, "{}", "spec: {download: {renewal: 1}}", "", ""},
+	"a renewal of the link is taken back":             {sub, "spec: {download: {renewal: 2}}", "spec: {download: {renewal: 1}}", "spec.download.renewal", "renewal only goes up: keep the number that it has, or raise it for a fresh link"},
+	"a renewal of the link is left out":               {sub, "spec: {download: {renewal: 2}}", "spec: {download: {renewal: null}}", "spec.download.renewal", "renewal only goes up: keep the number that it has, or raise it for a fresh link"},
+	"a renewal of the link is left out with the rest": {sub, "spec: {download: {renewal: 2}}", "spec: {download: null}", "spec.download", "renewal only goes up, and without download it would be 0 again: keep download with its renewal, and leave out the rest of it"},
+	"a choice of download is taken back":              {sub, "spec: {download: {version: '2021'}}", "spec: {download: null}", "", ""},
+	"everything but the renewal is left out":          {sub, "spec: {download: {version: '2021', renewal: 2}}", "spec: {download: {version: null}}", "", ""},
+
+	"a reference to a licence server without a name": {sub, "", "spec: {licenseServerRef: {}}", "spec.licenseServerRef.name", "Required value"},
+	"a licence server before the code was issued":    {sub, "spec: {licenseServerRef: {name: rds-1}}", "spec: {licenseServerRef: {name: rds-2}}", "", ""},
+	"a licence server is named before that":          {sub, "{}", "spec: {licenseServerRef: {name: rds-1}}", "", ""},
+	"a code is moved to another licence server":      {sub, "{spec: {licenseServerRef: {name: rds-1}}, " + delivered + "}", "spec: {licenseServerRef: {name: rds-2}}", "spec.licenseServerRef", moved},
+	"a code is taken from its licence server":        {sub, "{spec: {licenseServerRef: {name: rds-1}}, " + delivered + "}", "spec: {licenseServerRef: null}", "spec.licenseServerRef", moved},
+	"a code gets a licence server afterwards":        {sub, "{" + delivered + "}", "spec: {licenseServerRef: {name: rds-1}}", "spec.licenseServerRef", moved},
+	"a code stays on its licence server":             {sub, "{spec: {licenseServerRef: {name: rds-1}}, " + delivered + "}", "spec: {autoRenew: false}", "", ""},
+
+	"an activation by KMS without an instant":     {sub, "", "spec: {volumeLicensing: {}}", "spec.volumeLicensing.lastKMSActivation", "Required value"},
+	"the machines renewed their activation":       {sub, volume("2026-03-01T00:00:00Z"), volume("2026-03-08T00:00:00Z"), "", ""},
+	"the machines have the new key":               {sub, volume("2026-03-01T00:00:00Z"), "spec: {volumeLicensing: {makDeployed: true}}", "", ""},
+	"a customer does not come from KMS after all": {sub, volume("2026-03-01T00:00:00Z"), "spec: {volumeLicensing: null}", "", ""},
+
+	"a term is offered once":                                 {prod, "", offers("P1Y", "P1M", "P1Y"), "spec.terms[]", "Duplicate value"},
+	"a version is listed once":                               {prod, "", `spec: {software: {versions: [{version: "1"}, {version: "1"}]}}`, "spec.software.versions[]", "Duplicate value"},
+	"a build is listed once":                                 {prod, "", builds("language: fr", "language: fr"), "spec.software.versions[].builds[]", "Duplicate value"},
+	"a build is x64 unless it says otherwise":                {prod, "", builds("language: fr", "language: fr, architecture: x64"), "spec.software.versions[].builds[]", "Duplicate value"},
+	"a build for each architecture":                          {prod, "", builds("language: fr", "language: fr, architecture: arm64"), "", ""},
+	"a product for everybody":                                {prod, "", "spec: {customers: {}}", "", ""},
+	"a product for customers with a label":                   {prod, "", "spec: {customers: {namespaceSelector: {matchLabels: {tier: enterprise}}}}", "", ""},
+	"a product for other customers than before":              {prod, "spec: {customers: {namespaceSelector: {matchLabels: {a: b}}}}", "spec: {customers: null}", "", ""},
+	"a Remote Desktop licence":                               {prod, "", rds("versions: []"), "", ""},
+	"a Remote Desktop licence for each user":                 {prod, "", rds("keys: {per: License}"), "", ""},
+	"a Remote Desktop licence without a version":             {prod, "", "spec: {software: {remoteDesktop: {}}}", "spec.software.remoteDesktop.version", "Required value"},
+	"a Remote Desktop licence with something to load":        {prod, "", rds("versions: [{version: '1'}]"), "spec.software", codeOnly},
+	"a Remote Desktop licence for the tool":                  {prod, "", rds("officeDeploymentTool: true"), "spec.software", codeOnly},
+	"a product becomes a Remote Desktop licence":             {prod, "spec: {software: {versions: [{version: '1'}]}}", rds("versions: null"), "", ""},
+	"a configuration for a key":                              {prod, "", "spec: {software: {officeDeploymentTool: true}}", "", ""},
+	"a configuration for many keys":                          {prod, "", "spec: {software: {officeDeploymentTool: true, keys: {per: License}}}", "spec.software", "a configuration of the Office Deployment Tool holds one key: officeDeploymentTool needs keys.per Subscription"},
+	"the tool without a product ID":                          {prod, "", officeAs("channel: a"), "spec.software.versions[].officeDeployment.productID", "Required value"},
+	"the tool without a channel":                             {prod, "", officeAs("productID: a"), "spec.software.versions[].officeDeployment.channel", "Required value"},
+	"a perpetual purchase with a prorated refund":            {prod, "", perpetual("cancellation: {window: P30D, refund: Prorated}"), "spec.terms[]", "a perpetual purchase has no days to prorate by: its refund must be Full"},
+	"a perpetual purchase with a full refund":                {prod, "", perpetual("cancellation: {window: P30D, refund: Full}"), "", ""},
+	"a perpetual purchase with the default policy":           {prod, "", perpetual(""), "", ""},
+	"a product's price and issuer can be changed":            {prod, "{}", `spec: {software: {keys: {issuerRef: {name: other}, per: License}}, terms: [{term: P1M, price: {amount: "9", currency: USD}}]}`, "", ""},
+	"a catalogue entry lists a condition only once":          {prod, "{}", with(twice, "True"), "status.conditions[]", "Duplicate value"},
+	"an issuer lists a condition only once":                  {iss, "{}", with(twice, "True"), "status.conditions[]", "Duplicate value"},
+	"a subscription lists a condition only once":             {sub, "{}", with(twice, "True"), "status.conditions[]", "Duplicate value"},
+	"a product in use cannot lose all its terms":             {prod, "{}", "spec: {terms: []}", "spec.terms", "should have at least 1 items"},
+	"an issuer's name of 63 characters":                      {iss, "", "metadata: {name: " + text(63) + "}", "", ""},
+	"an issuer's name of 64 characters":                      {iss, "", "metadata: {name: " + text(64) + "}", "", "the name is part of every ledger entry's name: use at most 63 characters"},
+	"an issuer with a pool and a signing key":                {iss, "", "spec: {signed: {secretName: office}}", "spec", "set exactly one of pool and signed"},
+	"an issuer with neither":                                 {iss, "", "spec: {pool: null}", "spec", "set exactly one of pool and signed"},
+	"an issuer that signs":                                   {iss, "", signed, "", ""},
+	"an issuer cannot change from pool to signed":            {iss, "{}", signed, "spec", "an issuer stays what it is: create another one to change between pool and signed"},
+	"an issuer cannot change from signed to pool":            {iss, signed, "spec: {signed: null, pool: {secretSelector: {matchLabels: {a: b}}}}", "spec", "an issuer stays what it is: create another one to change between pool and signed"},
+	"a signing key cannot be exchanged":                      {iss, signed, "spec: {signed: {secretName: other}}", "spec.signed.secretName", "secretName is immutable: keys already issued verify only with this signing key"},
+	"a pool with a format and a pattern":                     {iss, "", "spec: {pool: {format: 5x5, pattern: a}}", "spec.pool", "set format or pattern, not both"},
+	"a malformed pattern":                                    {iss, "", "spec: {pool: {pattern: '[A-Z'}}", "spec.pool.pattern", "pattern must be a regular expression in RE2 syntax"},
+	"a pattern with what RE2 does not have":                  {iss, "", `spec: {pool: {pattern: '(?=a)'}}`, "spec.pool.pattern", "pattern must be a regular expression in RE2 syntax"},
+	"a selector without labels":                              {iss, "", "spec: {pool: {secretSelector: {matchLabels: null}}}", "spec.pool.secretSelector", "an empty selector would take every Secret for keys: select by a label"},
+	"a selector with empty labels":                           {iss, "", "spec: {pool: {secretSelector: {matchLabels: {pool: null}, matchExpressions: []}}}", "spec.pool.secretSelector", "an empty selector would take every Secret for keys: select by a label"},
+	"a selector with an expression":                          {iss, "", "spec: {pool: {secretSelector: {matchLabels: null, matchExpressions: [{key: pool, operator: Exists}]}}}", "", ""},
+	"a pool can be selected and checked otherwise":           {iss, "spec: {pool: {format: 5x5}}", "spec: {pool: {format: null, pattern: '[A-Z]+', secretSelector: {matchLabels: {pool: other}}}}", "", ""},
+	"a ledger entry is named otherwise":                      {lkey, "", "metadata: {name: office}", "", "a ledger entry is named <issuer>-<fingerprint>"},
+	"a ledger entry is created as revoked (restored)":        {lkey, "", revoked, "", ""},
+	"a state without an end":                                 {lkey, "{}", "spec: {state: Revoked}", "spec", "endedAt is set together with a state other than Issued"},
+	"an end without a state":                                 {lkey, "{}", `spec: {endedAt: "2026-03-02T00:00:00Z"}`, "spec", "endedAt is set together with a state other than Issued"},
+	"an end that is not an instant":                          {lkey, "{}", `spec: {state: Revoked, endedAt: Monday}`, "spec.endedAt", "must be of type date-time"},
+	"a key is revoked":                                       {lkey, "{}", revoked, "", ""},
+	"a key is retired":                                       {lkey, "{}", `spec: {state: Retired, endedAt: "2027-03-01T00:00:00Z"}`, "", ""},
+	"a revoked key is issued again":                          {lkey, revoked, "spec: {state: Issued, endedAt: null}", "spec.state", "a key that is revoked or retired stays so"},
+	"a revoked key is issued again by default":               {lkey, revoked, "spec: {state: null, endedAt: null}", "spec.state", "a key that is revoked or retired stays so"},
+	"a revoked key is retired":                               {lkey, revoked, "spec: {state: Retired}", "spec.state", "a key that is revoked or retired stays so"},
+	"a renewal is recorded":                                  {lkey, "{}", `spec: {renewedUntil: "2028-03-01T00:00:00Z"}`, "", ""},
+	"a second renewal is recorded":                           {lkey, `spec: {renewedUntil: "2028-03-01T00:00:00Z"}`, `spec: {renewedUntil: "2029-03-01T00:00:00Z"}`, "", ""},
+	"a renewal is set back":                                  {lkey, `spec: {renewedUntil: "2028-03-01T00:00:00Z"}`, `spec: {renewedUntil: "2027-03-01T00:00:00Z"}`, "spec.renewedUntil", "renewedUntil only moves forward"},
+	"a renewal is taken away":                                {lkey, `spec: {renewedUntil: "2028-03-01T00:00:00Z"}`, "spec: {renewedUntil: null}", "spec.renewedUntil", "renewedUntil only moves forward"},
+	"an end is changed":                                      {lkey, revoked, `spec: {endedAt: "2026-03-03T00:00:00Z"}`, "spec", "endedAt is written once"},
+	"an end is taken away":                                   {lkey, revoked, "spec: {state: Issued, endedAt: null}", "spec", "endedAt is written once"},
+	"a key goes to another issuer":                           {lkey, "{}", "spec: {issuerRef: {name: other}}", "spec.issuerRef", "issuerRef is immutable"},
+	"a key gets another fingerprint":                         {lkey, "{}", "spec: {fingerprint: f" + fingerprint[1:] + "}", "spec.fingerprint", "fingerprint is immutable"},
+	"a key goes to another customer":                         {lkey, "{}", "spec: {customer: fabrikam}", "spec.customer", "a key has one customer for ever"},
+	"a key goes to another subscription":                     {lkey, "{}", "spec: {subscription: {name: cad}}", "spec.subscription", "a key has one buyer for ever"},
+	"a key goes to a namesake":                               {lkey, "{}", "spec: {subscription: {uid: 6f0c}}", "spec.subscription", "a key has one buyer for ever"},
+	"a key goes to another product":                          {lkey, "{}", "spec: {productRef: {name: cad}}", "spec.productRef", "productRef is immutable"},
+	"a key goes to another slot":                             {lkey, "{}", "spec: {slot: 2}", "spec.slot", "slot is immutable"},
+	"what was agreed on is changed":                          {lkey, "{}", `spec: {purchase: {unitPrice: {amount: "1"}}}`, "spec.purchase", "purchase is immutable: it is what the customer agreed to"},
+	"a change of the quantity is recorded":                   {lkey, "{}", increase, "", ""},
+	"a second change of the quantity is recorded":            {lkey, increase, `spec: {quantityChanges: [{at: "2026-03-02T00:00:00Z", quantity: 7}, {at: "2026-03-03T00:00:00Z", quantity: 5}]}`, "", ""},
+	"a change of the quantity is set back in time":           {lkey, increase, `spec: {quantityChanges: [{at: "2026-03-01T00:00:00Z", quantity: 7}]}`, "spec.quantityChanges", "quantityChanges are only added to"},
+	"a change of the quantity is changed":                    {lkey, increase, `spec: {quantityChanges: [{at: "2026-03-02T00:00:00Z", quantity: 8}]}`, "spec.quantityChanges", "quantityChanges are only added to"},
+	"a change of the quantity is taken away":                 {lkey, increase, "spec: {quantityChanges: []}", "spec.quantityChanges", "quantityChanges are only added to"},
+	"all changes of the quantity are taken away":             {lkey, increase, "spec: {quantityChanges: null}", "spec.quantityChanges", "quantityChanges are only added to"},
+	"two changes of the quantity at once":                    {lkey, "{}", `spec: {quantityChanges: [{at: "2026-03-02T00:00:00Z", quantity: 7}, {at: "2026-03-02T00:00:00Z", quantity: 8}]}`, "spec.quantityChanges[]", "Duplicate value"},
+	"a change of the quantity without an instant":            {lkey, "{}", "spec: {quantityChanges: [{quantity: 7}]}", "spec.quantityChanges[].at", "Required value"},
+	"the last change of the quantity that there is room for": {lkey, "spec: {quantityChanges: " + repeat(99, changeN) + "}", "spec: {quantityChanges: " + repeat(100, changeN) + "}", "", ""},
+	"a code for a licence server":                            {lkey, "", onServer, "", ""},
+	"a code is renewed with its licence server":              {lkey, onServer, `spec: {renewedUntil: "2028-03-01T00:00:00Z"}`, "", ""},
+	"a code goes to another licence server":                  {lkey, onServer, "spec: {licenseServer: {name: rds-2}}", "spec", "licenseServer is immutable: a code is used up for ever"},
+	"a code goes to a licence server that is new":            {lkey, onServer, "spec: {licenseServer: {id: Z" + serverID[1:] + "}}", "spec", "licenseServer is immutable: a code is used up for ever"},
+	"a code gets a licence server in the ledger":             {lkey, "{}", onServer, "spec", "licenseServer is immutable: a code is used up for ever"},
+	"a code loses its licence server in the ledger":          {lkey, onServer, "spec: {licenseServer: null}", "spec", "licenseServer is immutable: a code is used up for ever"},
+
+	"a licence server that is not activated":       {lsrv, "", "{}", "", ""},
+	"a licence server needs a spec":                {lsrv, "", "spec: null", "spec", "Required value"},
+	"a licence server needs a version":             {lsrv, "", "spec: {windowsServerVersion: null}", "spec.windowsServerVersion", "Required value"},
+	"a licence server's version is quoted":         {lsrv, "", "spec: {windowsServerVersion: 2022}", "spec.windowsServerVersion", "must be of type string"},
+	"a licence server is upgraded":                 {lsrv, "{}", `spec: {windowsServerVersion: "2025"}`, "", ""},
+	"a licence server is downgraded":               {lsrv, "{}", `spec: {windowsServerVersion: "2019"}`, "spec.windowsServerVersion", "a licence server can be upgraded, not downgraded: licences for its version would no longer work on it"},
+	"a licence server is activated":                {lsrv, "{}", "spec: {licenseServerID: " + serverID + "}", "", ""},
+	"an activated licence server is upgraded":      {lsrv, "spec: {licenseServerID: " + serverID + "}", `spec: {windowsServerVersion: "2025"}`, "", ""},
+	"a licence server is set up again":             {lsrv, "spec: {licenseServerID: " + serverID + "}", "spec: {licenseServerID: Z" + serverID[1:] + "}", "spec.licenseServerID", anew},
+	"a licence server loses its activation":        {lsrv, "spec: {licenseServerID: " + serverID + "}", "spec: {licenseServerID: null}", "spec.licenseServerID", anew},
+	"a licence server lists a condition only once": {lsrv, "{}", with(twice, "True"), "status.conditions[]", "Duplicate value"},
+	"a licence server's status can be written":     {lsrv, "{}", "status: {observedGeneration: 1, conditions: [" + with(condition, "True") + "]}", "", ""},
+
+	"a dataset is changed":    {lkey, "spec: {dataset: a}", "spec: {dataset: b}", "spec", "dataset is immutable"},
+	"a dataset is added":      {lkey, "{}", "spec: {dataset: a}", "spec", "dataset is immutable"},
+	"a dataset is taken away": {lkey, "spec: {dataset: a}", "spec: {dataset: null}", "spec", "dataset is immutable"},
 }
 
 // values are what a field takes and what it refuses, in YAML.
@@ -235,6 +324,31 @@ var (
 		"p7d":                        "give weeks, or days",
 		"P7DT":                       "give weeks, or days",
 	}}
+	lifetimes = values{[]string{"P5D", "PT1S", "P1W", "P9999DT9999H9999M99999S"}, map[string]string{
+		"P9999DT9999H9999M99999.99S": "Too long: may not be more than 23 bytes",
+		"P0D":                        "a link has to work for some time: give at least one second",
+		"P0DT0H0M0S":                 "a link has to work for some time: give at least one second",
+		"P1M":                        "give weeks, or days",
+		"5 days":                     "give weeks, or days",
+	}}
+	serverVersions = values{[]string{`"2016"`, `"2019"`, `"2022"`, `"2025"`}, map[string]string{
+		`"2012"`: "Unsupported value", `"2012 R2"`: "Unsupported value", `"2024"`: "Unsupported value", `""`: "Unsupported value",
+	}}
+	serverIDs = values{[]string{serverID, strings.Repeat("Z", 35)}, map[string]string{
+		`""`:                      giveID,
+		serverID[1:]:              giveID,
+		serverID + "0":            giveID,
+		strings.ToLower(serverID): giveID,
+		"ABCDE-12345-FGHIJ-67890-KLMNO-12345-PQRST": giveID,
+		text(129): "Too long: may not be more than 128 bytes",
+	}}
+	toolNames = values{[]string{"a", "ProPlus2024Volume", text(64)}, map[string]string{
+		`""`:      "should be at least 1 chars long",
+		text(65):  "Too long: may not be more than 64 bytes",
+		`"a b"`:   "should match '^[A-Za-z0-9]+$'",
+		`'"/><x'`: "should match '^[A-Za-z0-9]+$'",
+		`"a\n"`:   "should match '^[A-Za-z0-9]+$'",
+	}}
 	quantities = values{[]string{"1", "100000"}, map[string]string{
 		"0":      "should be greater than or equal to 1",
 		"-1":     "should be greater than or equal to 1",
@@ -253,6 +367,20 @@ var (
 		"en_US":  "should match '^[A-Za-z]{2,8}",
 		"en-":    "should match '^[A-Za-z]{2,8}",
 		"1n":     "should match '^[A-Za-z]{2,8}",
+	}}
+	instants = values{[]string{"2026-09-01T00:00:00Z", "2026-09-01T02:00:00.5+02:00", "2026-09-01T00:00:00.0000000000000000000Z", "2024-02-29T23:59:59-11:30"}, map[string]string{
+		"2026-09-01T00:00:00.00000000000000000000Z": "Too long: may not be more than 40 bytes",
+		"tomorrow":                  noInstant,
+		"":                          noInstant,
+		"2026-09-01":                noInstant,
+		"2026-09-01T00:00:00":       noInstant,
+		"2026-02-29T00:00:00Z":      noInstant,
+		"2026-09-01T24:00:00Z":      noInstant,
+		"2026-09-01 00:00:00Z":      noInstant,
+		"2026-09-01t00:00:00z":      noInstant,
+		"2026-09-01T00:00:00z":      noInstant,
+		"2026-09-01T00:00:00x5Z":    noInstant,
+		"2026-09-01T00:00:00+99:99": noInstant,
 	}}
 	termNames     = oneOf("P1M", "P1Y", "P3Y", "Perpetual")
 	architectures = oneOf("x64", "x86", "arm64")
@@ -274,9 +402,16 @@ var fields = []struct {
 	{sub, "spec.download.version", "", versions},
 	{sub, "spec.download.language", "", languages},
 	{sub, "spec.download.architecture", "", architectures},
+	{sub, "spec.download.renewal", "", numbers(0, 1000000)},
+	{sub, "spec.licenseServerRef.name", "", names},
+	{sub, "spec.volumeLicensing.lastKMSActivation", volume("$"), instants},
+	{sub, "status.download.version", linkFor("version: $"), length(0, 32)},
+	{sub, "status.download.language", linkFor("language: $"), length(0, 35)},
+	{sub, "status.download.architecture", linkFor("architecture: $"), architectures},
+	{sub, "status.download.tokenHash", linkFor("tokenHash: $"), length(0, 64)},
 	{sub, "status.state", "", oneOf("Pending", "Active", "Cancelled", "Expired")},
 	{sub, "status.message", "", length(0, 1024)},
-	{sub, "status.next.event", `status: {next: {event: $, at: "2026-03-01T00:00:00Z"}}`, oneOf("WindowCloses", "Renews", "Expires")},
+	{sub, "status.next.event", `status: {next: {event: $, at: "2026-03-01T00:00:00Z"}}`, oneOf("WindowCloses", "LinkExpires", "ReactivateBefore", "Renews", "Expires")},
 	{sub, "status.cancellation.message", "status: {cancellation: {open: true, message: $}}", length(0, 256)},
 	{sub, "status.cancellation.credit.amount", "status: {cancellation: {open: true, credit: {amount: $, currency: EUR}}}", amounts},
 	{sub, "status.cancellation.credit.currency", `status: {cancellation: {open: true, credit: {amount: "1", currency: $}}}`, currencies},
@@ -292,6 +427,10 @@ var fields = []struct {
 	{prod, "spec.software.keys.issuerRef.name", "", names},
 	{prod, "spec.software.keys.per", "", oneOf("Subscription", "License")},
 	{prod, "spec.software.downgradeVersions", "", numbers(0, 31)},
+	{prod, "spec.software.downloadLinkLifetime", "", lifetimes},
+	{prod, "spec.software.remoteDesktop.version", "", serverVersions},
+	{prod, "spec.software.versions[].officeDeployment.productID", officeAs("productID: $, channel: a"), toolNames},
+	{prod, "spec.software.versions[].officeDeployment.channel", officeAs("productID: a, channel: $"), toolNames},
 	{prod, "spec.software.versions", "", values{[]string{repeat(32, `{version: "%d"}`)}, map[string]string{
 		repeat(33, `{version: "%d"}`): "Too many: 33: must have at most 32 items",
 	}}},
@@ -301,7 +440,11 @@ var fields = []struct {
 			repeat(129, build("language: aa-%d")): "Too many: 129: must have at most 128 items",
 		}}},
 	{prod, "spec.software.versions[].builds[].language", builds("language: $"), languages},
-	{prod, "spec.software.versions[].builds[].architecture", builds("language: en, architecture: $"), architectures},
+	{prod, "spec.software.versions[].builds[].architecture", builds("language: en, architecture: $"), values{[]string{"x64", "arm64"}, map[string]string{
+		"x86":    "x86 is not offered as a link: set officeDeploymentTool instead",
+		"X64":    "Unsupported value",
+		"x86_64": "Unsupported value",
+	}}},
 	{prod, "spec.software.versions[].builds[].artifact", builds("language: en, artifact: $"), values{
 		[]string{"a", "office/2024/x.img", "a..b/.c/d.", text(512)}, map[string]string{
 			`""`:        "should be at least 1 chars long",
@@ -357,6 +500,12 @@ var fields = []struct {
 	{lkey, "spec.productRef.name", "", names},
 	{lkey, "spec.slot", "", numbers(1, 500)},
 	{lkey, "spec.dataset", "", length(1, 2048)},
+	{lkey, "spec.quantityChanges", "", values{[]string{repeat(100, changeN)}, map[string]string{
+		repeat(101, changeN): "Too many: 101: must have at most 100 items",
+	}}},
+	{lkey, "spec.quantityChanges[].quantity", `spec: {quantityChanges: [{at: "2026-03-02T00:00:00Z", quantity: $}]}`, quantities},
+	{lkey, "spec.licenseServer.name", "spec: {licenseServer: {name: $, id: " + serverID + "}}", length(1, 253)},
+	{lkey, "spec.licenseServer.id", "spec: {licenseServer: {name: rds-1, id: $}}", length(35, 35)},
 	{lkey, "spec.state", `spec: {state: $, endedAt: "2026-03-02T00:00:00Z"}`, values{[]string{"Revoked", "Retired"}, oneOf("Revoked").refused}},
 	{lkey, "spec.state", "", values{[]string{"Issued"}, nil}},
 	{lkey, "spec.purchase.term", "", termNames},
@@ -366,10 +515,17 @@ var fields = []struct {
 	{lkey, "spec.purchase.unitPrice.currency", "", currencies},
 	{lkey, "spec.purchase.cancellation.window", "", windows},
 	{lkey, "spec.purchase.cancellation.refund", "", oneOf("Prorated", "Full")},
+
+	{lsrv, "spec.windowsServerVersion", "", serverVersions},
+	{lsrv, "spec.licenseServerID", "", serverIDs},
+	{lsrv, "status.conditions", "", conditions},
 }
 
 // conditionN is a condition of a type of its own for each number.
 const conditionN = `{type: T%d, status: "True", reason: R, message: "", lastTransitionTime: "2026-03-01T00:00:00Z"}`
+
+// changeN is a change of the quantity at an instant of its own for each number.
+const changeN = `{at: "2026-03-02T00:00:00.%dZ", quantity: 7}`
 
 func text(n int) string { return strings.Repeat("a", n) }
 
@@ -411,6 +567,31 @@ func builds(fields ...string) string {
 		fields[i] = build(f)
 	}
 	return `spec: {software: {versions: [{version: "1", builds: [` + strings.Join(fields, ", ") + "]}]}}"
+}
+
+// rds makes the base a Remote Desktop licence with something more.
+func rds(more string) string {
+	return `spec: {software: {remoteDesktop: {version: "2022"}, ` + more + "}}"
+}
+
+func officeAs(fields string) string {
+	return `spec: {software: {versions: [{version: "2024", officeDeployment: {` + fields + "}}]}}"
+}
+
+func volume(lastKMS string) string {
+	return `spec: {volumeLicensing: {lastKMSActivation: "` + lastKMS + `"}}`
+}
+
+// linkFor is the status of a link with one field as it is given.
+func linkFor(field string) string {
+	download := map[string]string{"version": "'2024'", "language": "en-US", "architecture": "x64"}
+	name, value, _ := strings.Cut(field, ": ")
+	download[name] = value
+	var fields []string
+	for name, value := range download {
+		fields = append(fields, name+": "+value)
+	}
+	return "status: {download: {" + strings.Join(fields, ", ") + "}}"
 }
 
 func oneOf(accepted ...string) values {
@@ -548,6 +729,25 @@ func TestValidation(t *testing.T) {
 	}
 }
 
+// An object that the operator cannot read would keep it from reading any other
+// of the kind.
+func TestWhatIsAcceptedCanBeRead(t *testing.T) {
+	read := map[string]func() any{
+		sub:  func() any { return &v1alpha1.SoftwareSubscription{} },
+		prod: func() any { return &v1alpha1.Product{} },
+		iss:  func() any { return &v1alpha1.KeyIssuer{} },
+		lkey: func() any { return &v1alpha1.LicenseKey{} },
+		lsrv: func() any { return &v1alpha1.LicenseServer{} },
+	}
+	for name, r := range table() {
+		if obj, errs := r.write(t); len(errs) == 0 {
+			if err := json.Unmarshal([]byte(asJSON(t, obj)), read[r.kind]()); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	}
+}
+
 // check is something in a schema that refuses values.
 type check struct {
 	path    string
@@ -587,6 +787,9 @@ func checks(s *apiextensionsv1.JSONSchemaProps, at string) []check {
 	for _, e := range s.Enum {
 		var value any
 		_ = json.Unmarshal(e.Raw, &value)
+		if unreachable[fmt.Sprint(value, " in ", at)] {
+			continue
+		}
 		add("Unsupported value", func(v any) bool { return v == value })
 	}
 	for _, rule := range s.XValidations {
@@ -607,8 +810,12 @@ func checks(s *apiextensionsv1.JSONSchemaProps, at string) []check {
 }
 
 // unreachable are the fields whose pattern refuses every value that is as long
-// as maxLength, which is there to tell what a rule on it costs at most.
-var unreachable = map[string]bool{"amount": true, "window": true}
+// as maxLength, which is there to tell what a rule on it costs at most, and a
+// value that a rule refuses with words although the enum has it.
+var unreachable = map[string]bool{
+	"amount": true, "window": true, "licenseServerID": true,
+	"x86 in .spec.software.versions[].builds[].architecture": true,
+}
 
 func last(path string) string { return path[strings.LastIndex(path, ".")+1:] }
 
@@ -677,22 +884,26 @@ func TestEveryCheckHasRows(t *testing.T) {
 
 func TestDefaults(t *testing.T) {
 	const unseen = "status: {observedGeneration: -1}"
+	const software = "keys: {per: Subscription}, downgradeVersions: 0, downloadLinkLifetime: P5D, officeDeploymentTool: false"
 	for name, tc := range map[string]struct {
 		kind, change, want string // patches on the base
 	}{
 		"a subscription": {sub, "{}", "{spec: {quantity: 1, autoRenew: true, cancelled: false}, " + unseen + "}"},
 		"a subscription with a choice of download": {sub, "spec: {download: {}}",
-			"{spec: {quantity: 1, autoRenew: true, cancelled: false, download: {architecture: x64}}, " + unseen + "}"},
+			"{spec: {quantity: 1, autoRenew: true, cancelled: false, download: {architecture: x64, renewal: 0}}, " + unseen + "}"},
 		"a subscription that says everything": {sub, "spec: {quantity: 2, autoRenew: false, cancelled: true, download: {architecture: arm64}}",
-			"{spec: {quantity: 2, autoRenew: false, cancelled: true, download: {architecture: arm64}}, " + unseen + "}"},
+			"{spec: {quantity: 2, autoRenew: false, cancelled: true, download: {architecture: arm64, renewal: 0}}, " + unseen + "}"},
 		"a status that was written": {sub, "status: {observedGeneration: 3}",
 			"{spec: {quantity: 1, autoRenew: true, cancelled: false}, status: {observedGeneration: 3}}"},
-		"a product": {prod, "{}", "{spec: {software: {keys: {per: Subscription}, downgradeVersions: 0}}, " + unseen + "}"},
+		"a product": {prod, "{}", "{spec: {software: {" + software + "}}, " + unseen + "}"},
 		"a product with a build": {prod, builds("language: en"),
-			"{spec: {software: {keys: {per: Subscription}, downgradeVersions: 0, versions: [{version: '1', builds: [" +
+			"{spec: {software: {" + software + ", versions: [{version: '1', builds: [" +
 				build("language: en, architecture: x64") + "]}]}}, " + unseen + "}"},
-		"a pool":                       {iss, "{}", "{spec: {pool: {lowWatermark: 0}}, " + unseen + "}"},
-		"an issuer that signs":         {iss, signed, "{" + signed + ", " + unseen + "}"},
+		"a pool":               {iss, "{}", "{spec: {pool: {lowWatermark: 0}}, " + unseen + "}"},
+		"an issuer that signs": {iss, signed, "{" + signed + ", " + unseen + "}"},
+		"a customer who comes from KMS": {sub, volume("2026-03-01T00:00:00Z"),
+			"{spec: {quantity: 1, autoRenew: true, cancelled: false, volumeLicensing: {lastKMSActivation: '2026-03-01T00:00:00Z', makDeployed: false}}, " + unseen + "}"},
+		"a licence server":             {lsrv, "{}", "{" + unseen + "}"},
 		"a ledger entry has no status": {lkey, "{}", "spec: {state: Issued}"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -769,7 +980,7 @@ func TestSamples(t *testing.T) {
 			}
 		})
 	}
-	for _, kind := range []string{sub, prod, iss} {
+	for _, kind := range []string{sub, prod, iss, lsrv} {
 		if !seen[kind] {
 			t.Errorf("no sample of the kind %s", kind)
 		}

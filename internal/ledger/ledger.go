@@ -4,8 +4,9 @@
 // and the API server lets one of them.
 //
 // An entry is created before its key is delivered and is removed only if it
-// provably was not. After that it is changed once, when the key is revoked or
-// retired, and it stays for ever, so that the key is never issued again.
+// provably was not. After that it changes at each renewal and each change of the
+// quantity, and once more when the key is revoked or retired. It stays for
+// ever, so that the key is never issued again.
 package ledger
 
 import (
@@ -122,12 +123,13 @@ func (l *Ledger) HeldLive(ctx context.Context, sub *v1alpha1.SoftwareSubscriptio
 // ofPurchase picks, out of all entries ever made for a subscription's name,
 // those that belong to its purchase: the ones with its UID or, if there are
 // none, those of an earlier object that was the same purchase. That is what a
-// subscription is after a restore: the same product, term and quantity under
-// the same name. A key that was cancelled comes back only to a subscription
-// that says it is cancelled; without that, it is a new purchase.
+// subscription is after a restore: the same product and term under the same
+// name. Its quantity may have been changed meanwhile. A key that was cancelled
+// comes back only to a subscription that says it is cancelled; without that, it
+// is a new purchase.
 func ofPurchase(entries []v1alpha1.LicenseKey, sub *v1alpha1.SoftwareSubscription) []v1alpha1.LicenseKey {
 	entries = slices.DeleteFunc(entries, func(k v1alpha1.LicenseKey) bool {
-		same := k.Spec.ProductRef == sub.Spec.ProductRef && k.Spec.Purchase.Term == sub.Spec.Term && k.Spec.Purchase.Quantity == sub.Spec.Quantity
+		same := k.Spec.ProductRef == sub.Spec.ProductRef && k.Spec.Purchase.Term == sub.Spec.Term
 		return k.Spec.Subscription.UID != sub.UID && (!same || k.Spec.State == v1alpha1.LicenseKeyRevoked && !sub.Spec.Cancelled)
 	})
 	if len(entries) == 0 {
@@ -202,6 +204,16 @@ func (l *Ledger) Renew(ctx context.Context, entry *v1alpha1.LicenseKey, until me
 	entry.Spec.RenewedUntil = &until
 	if err := l.Client.Patch(ctx, entry, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
 		return fmt.Errorf("recording a renewal in the ledger: %w", err)
+	}
+	return nil
+}
+
+// ChangeQuantity records a change of the quantity, on the first entry.
+func (l *Ledger) ChangeQuantity(ctx context.Context, entry *v1alpha1.LicenseKey, change v1alpha1.QuantityChange) error {
+	before := entry.DeepCopy()
+	entry.Spec.QuantityChanges = append(entry.Spec.QuantityChanges, change)
+	if err := l.Client.Patch(ctx, entry, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
+		return fmt.Errorf("recording a change of the quantity in the ledger: %w", err)
 	}
 	return nil
 }

@@ -51,7 +51,7 @@ func TestOfPurchase(t *testing.T) {
 		"after a second restore, the latest purchase":     {[]v1alpha1.LicenseKeySpec{purchase(1, uid("old")), purchase(2, uid("older"))}, false, "b"},
 		"another product is another purchase":             {[]v1alpha1.LicenseKeySpec{purchase(1, uid("old"), product)}, false, ""},
 		"another term is another purchase":                {[]v1alpha1.LicenseKeySpec{purchase(1, uid("old"), term)}, false, ""},
-		"another quantity is another purchase":            {[]v1alpha1.LicenseKeySpec{purchase(1, uid("old"), quantity)}, false, ""},
+		"its quantity may have been changed meanwhile":    {[]v1alpha1.LicenseKeySpec{purchase(1, uid("old"), quantity)}, false, "a"},
 		"a revoked key does not come back":                {[]v1alpha1.LicenseKeySpec{purchase(1, uid("old"), state(revoked))}, false, ""},
 		"a cancelled subscription is restored as such":    {[]v1alpha1.LicenseKeySpec{purchase(1, uid("old"), state(revoked))}, true, "a"},
 		"an expired subscription is restored as such":     {[]v1alpha1.LicenseKeySpec{purchase(1, uid("old"), state(retired))}, false, "a"},

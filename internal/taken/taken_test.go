@@ -1,4 +1,4 @@
-package controllers
+package taken
 
 import (
 	"testing"
@@ -9,7 +9,7 @@ import (
 	"github.com/license-operator/license-operator/api/v1alpha1"
 )
 
-func TestTakenAt(t *testing.T) {
+func TestAt(t *testing.T) {
 	noon := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	by := func(after time.Duration, fields, subresource string) metav1.ManagedFieldsEntry {
 		return metav1.ManagedFieldsEntry{Time: &metav1.Time{Time: noon.Add(after)}, Subresource: subresource, FieldsV1: metav1.NewFieldsV1(fields)}
@@ -29,7 +29,7 @@ func TestTakenAt(t *testing.T) {
 		"fractions of a second are cut":  {[]metav1.ManagedFieldsEntry{by(time.Minute+999*time.Millisecond, cancelled, "")}, time.Minute},
 	} {
 		sub := &v1alpha1.SoftwareSubscription{ObjectMeta: metav1.ObjectMeta{ManagedFields: tc.managed, CreationTimestamp: metav1.NewTime(noon)}}
-		if got := takenAt(sub, noon.Add(time.Hour), "spec", "cancelled"); !got.Equal(noon.Add(tc.want)) {
+		if got := At(sub, noon.Add(time.Hour), "spec", "cancelled"); !got.Equal(noon.Add(tc.want)) {
 			t.Errorf("%s: got %v", name, got)
 		}
 	}

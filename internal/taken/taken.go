@@ -1,4 +1,6 @@
-package controllers
+// Package taken tells when the API server took what a person asked for. That
+// instant decides, not the one at which the operator sees it.
+package taken
 
 import (
 	"time"
@@ -7,7 +9,7 @@ import (
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 )
 
-// takenAt is the instant at which the API server took the present value of a
+// At is the instant at which the API server took the present value of a
 // field of spec, as managed fields tell it: the earliest last change of those
 // who own the field. All of its owners have agreed to the value, so whoever
 // wrote it did so then or before. It is fallback if nobody owns the field,
@@ -20,7 +22,7 @@ import (
 // A manager that changed something else of the object later has moved its own
 // instant. Such a value counts as written at that later time, which errs
 // against whoever kept editing while the operator was away.
-func takenAt(o metav1.Object, fallback time.Time, path ...any) time.Time {
+func At(o metav1.Object, fallback time.Time, path ...any) time.Time {
 	var taken time.Time
 	for _, m := range o.GetManagedFields() {
 		if m.Time == nil || m.FieldsV1 == nil || m.Subresource != "" {
