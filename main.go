@@ -19,8 +19,10 @@ import (
 	"time"
 
 	"go.uber.org/zap/zapcore"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
@@ -30,6 +32,7 @@ import (
 	"github.com/license-operator/license-operator/api/v1alpha1"
 	"github.com/license-operator/license-operator/controllers"
 	"github.com/license-operator/license-operator/internal/artifacts"
+	"github.com/license-operator/license-operator/internal/downloads"
 )
 
 // version is set by the linker; a plain go build tells the module's version.
@@ -37,7 +40,7 @@ var version string
 
 type options struct {
 	namespace, serve, namespaces             string
-	artifacts, downloadsURL string
+	artifacts, downloadsListen, downloadsURL string
 	metricsListen, healthListen              string
 	leaderElect                              bool
 	workers                                  int
@@ -46,9 +49,10 @@ type options struct {
 func main() {
 	var o options
 	flag.StringVar(&o.namespace, "namespace", ownNamespace(), "the operator's own namespace, where key pools and signing keys are")
-	flag.StringVar(&o.serve, "serve", "controllers", "what to run; this version has: controllers")
+	flag.StringVar(&o.serve, "serve", "controllers,downloads", "what to run, comma-separated: controllers, downloads")
 	flag.StringVar(&o.namespaces, "namespaces", "", "customers' namespaces to serve, comma-separated (default: all)")
 	flag.StringVar(&o.artifacts, "artifacts", "", "bucket `URL` of the files that products offer, such as file:///srv/artifacts, s3://bucket, gs://bucket or azblob://container (default: the folder artifacts in the working directory)")
+	flag.StringVar(&o.downloadsListen, "downloads-listen", "127.0.0.1:8082", "address of the downloads service")
 	flag.StringVar(&o.downloadsURL, "downloads-url", "http://127.0.0.1:8082", "what download links begin with: where customers reach the downloads service")
 	flag.StringVar(&o.metricsListen, "metrics-listen", "127.0.0.1:8443", "address of the metrics, served over TLS to callers that may get /metrics; 0 turns them off")
 	flag.StringVar(&o.healthListen, "health-listen", "127.0.0.1:8081", "address of /healthz and /readyz; 0 turns them off")
@@ -80,13 +84,13 @@ func run(ctx context.Context, o options) error {
 	}
 	serve := list(o.serve)
 	for _, what := range serve {
-		if what != "controllers" {
-			return fmt.Errorf("--serve=%s: this version can serve controllers only", o.serve)
+		if what != "controllers" && what != "downloads" {
+			return fmt.Errorf("--serve=%s: there are controllers and downloads", o.serve)
 		}
 	}
-	controls := slices.Contains(serve, "controllers")
-	if !controls {
-		return errors.New("--serve is empty: give controllers")
+	controls, serves := slices.Contains(serve, "controllers"), slices.Contains(serve, "downloads")
+	if !controls && !serves {
+		return errors.New("--serve is empty: give controllers, downloads or both")
 	}
 	if u, err := url.Parse(o.downloadsURL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
 		return fmt.Errorf("--downloads-url=%s: give the start of a link, such as https://downloads.example.com", o.downloadsURL)
@@ -127,11 +131,29 @@ func run(ctx context.Context, o options) error {
 			return err
 		}
 	}
+	if serves {
+		if err := setUpDownloads(ctx, mgr, store, o.downloadsListen); err != nil {
+			return err
+		}
+	}
 	if err := errors.Join(mgr.Add(store), mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("caches", cachesSynced(mgr))); err != nil {
 		return err
 	}
 	ctrl.Log.Info("starting", "version", versionString(), "serve", o.serve, "namespace", o.namespace)
 	return mgr.Start(ctx)
+}
+
+func setUpDownloads(ctx context.Context, mgr ctrl.Manager, store *artifacts.Store, listen string) error {
+	err := downloads.Register(ctx, mgr.GetFieldIndexer())
+	if meta.IsNoMatchError(err) {
+		return fmt.Errorf("the cluster does not have our kinds, install them with \"kubectl apply --server-side -k config/crd\": %w", err)
+	}
+	if err != nil {
+		return err
+	}
+	return mgr.Add(&downloads.Service{
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Clock: clock.RealClock{}, Artifacts: store, Listen: listen,
+	})
 }
 
 // list takes the parts of a flag apart that are separated by commas.
