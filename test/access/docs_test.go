@@ -1,0 +1,101 @@
+package access
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// The commands of docs/roles.md do what it says, for people with certificates
+// of their own, and kubectl prints what it shows.
+func TestExamplesOfTheDocs(t *testing.T) {
+	raw, err := os.ReadFile("../../docs/roles.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	docs := string(raw)
+	create(t, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "contoso"}})
+	bound := 0
+	for line := range strings.Lines(docs) {
+		if command, ok := strings.CutPrefix(strings.TrimSpace(line), "kubectl "); ok && strings.Contains(command, "binding ") {
+			if out, err := cluster.Run(t.Context(), strings.Fields(command)...); err != nil {
+				t.Fatal(out, err)
+			}
+			bound++
+		}
+	}
+	if bound != len(roles) {
+		t.Fatalf("the docs bind %d roles of %d", bound, len(roles))
+	}
+	subscription(t, "contoso", "office", active(false, longAgo))
+	kubeconfigs := map[string]string{}
+	for user, groups := range map[string][]string{
+		"ada@partner.example": {"partner"}, "bob@partner.example": {"partner"}, "carol@contoso.example": nil, "dan@audit.example": nil, "pat": {"platform-team"},
+	} {
+		if kubeconfigs[user], err = cluster.UserKubeconfig(user, groups...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	may(t, user("ada@partner.example"), "contoso", "delete", ours, "softwaresubscriptions")
+
+	for name, tc := range map[string]struct{ who, command, want string }{
+		"ada sees what was bought":         {"ada@partner.example", "-n contoso get swsub", "office"},
+		"ada sees the catalogue":           {"ada@partner.example", "get products", ""},
+		"ada sees no Secret":               {"ada@partner.example", "-n contoso get secrets", "cannot list resource"},
+		"ada sees no ledger":               {"ada@partner.example", "get licensekeys", "cannot list resource"},
+		"ada sees no other customer":       {"ada@partner.example", "-n default get swsub", "cannot list resource"},
+		"bob sees what was bought":         {"bob@partner.example", "-n contoso get swsub", "office"},
+		"bob does not change the quantity": {"bob@partner.example", `-n contoso patch swsub office --type=merge -p {"spec":{"quantity":9}}`, "cannot patch resource"},
+		"bob does not delete":              {"bob@partner.example", "-n contoso delete swsub office", "cannot delete resource"},
+		"carol sees what was bought":       {"carol@contoso.example", "-n contoso get swsub", "office"},
+		"carol does not cancel":            {"carol@contoso.example", `-n contoso patch swsub office --type=merge -p {"spec":{"cancelled":true}}`, "cannot patch resource"},
+		"dan sees the ledger":              {"dan@audit.example", "get licensekeys", ""},
+		"dan sees all customers":           {"dan@audit.example", "get swsub -A", "office"},
+		"pat publishes":                    {"pat", "auth can-i create products", "yes"},
+		"pat sees no customer":             {"pat", "-n contoso get swsub", "cannot list resource"},
+		"ada may not delete what is paid":  {"ada@partner.example", "-n contoso delete swsub office", shown(docs, "delete swsub office")},
+		"ada may not cancel it":            {"ada@partner.example", `-n contoso patch swsub office --type=merge -p {"spec":{"cancelled":true}}`, shown(docs, "patch swsub office")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out, err := cluster.RunAs(t.Context(), kubeconfigs[tc.who], strings.Fields(tc.command)...)
+			if err != nil {
+				out += err.Error()
+			} else if strings.HasPrefix(tc.want, "cannot") {
+				t.Error("it was allowed")
+			}
+			if out = strings.Join(strings.Fields(out), " "); !strings.Contains(out, tc.want) || tc.want == "" && err != nil {
+				t.Errorf("kubectl printed %q, want %q", out, tc.want)
+			}
+		})
+	}
+	t.Run("bob buys", func(t *testing.T) {
+		manifest := t.TempDir() + "/office-lab.yaml"
+		text := "apiVersion: license-operator.io/v1alpha1\nkind: SoftwareSubscription\nmetadata: {name: office-lab}\nspec: {productRef: {name: office-ltsc}, term: P1Y}\n"
+		if err := os.WriteFile(manifest, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := cluster.RunAs(t.Context(), kubeconfigs["bob@partner.example"], "-n", "contoso", "create", "-f", manifest); err != nil {
+			t.Error(out, err)
+		}
+	})
+	t.Run("ada cancels in time", func(t *testing.T) {
+		subscription(t, "contoso", "in-time", active(true, time.Now().Add(time.Hour)))
+		if out, err := cluster.RunAs(t.Context(), kubeconfigs["ada@partner.example"], "-n", "contoso", "patch", "swsub", "in-time", "--type=merge", "-p", `{"spec":{"cancelled":true}}`); err != nil {
+			t.Error(out, err)
+		}
+	})
+}
+
+// shown is what the docs show after a command that contains some words, on one
+// line.
+func shown(docs, command string) string {
+	_, after, _ := strings.Cut(docs, command)
+	_, after, _ = strings.Cut(after, "\n")
+	after, _, _ = strings.Cut(after, "$ ")
+	after, _, _ = strings.Cut(after, "```")
+	return strings.Join(strings.Fields(after), " ")
+}

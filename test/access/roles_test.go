@@ -1,0 +1,276 @@
+package access
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	authorizationv1 "k8s.io/api/authorization/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/license-operator/license-operator/api/v1alpha1"
+)
+
+const (
+	ours  = "license-operator.io"
+	read  = "get list watch"
+	write = "create update patch delete"
+	never = "" // every verb is refused
+)
+
+// What each role is given, in the customer's namespace and in the cluster.
+// All else is refused: the test asks for every verb on every resource.
+var roles = map[string]struct {
+	everywhere bool // bound by a ClusterRoleBinding
+	may        map[string]string
+}{
+	"admin-agent":    {may: map[string]string{"softwaresubscriptions": read + " " + write, "licenseservers": read + " " + write}},
+	"sales-agent":    {may: map[string]string{"softwaresubscriptions": read + " create", "licenseservers": read}},
+	"customer-admin": {may: map[string]string{"softwaresubscriptions": read, "licenseservers": read}},
+	"auditor": {everywhere: true, may: map[string]string{
+		"softwaresubscriptions": read, "licenseservers": read, "products": read, "keyissuers": read, "licensekeys": read,
+	}},
+	"catalog-reader": {everywhere: true, may: map[string]string{"products": read}},
+	"catalog-admin":  {everywhere: true, may: map[string]string{"products": read + " " + write, "keyissuers": read + " " + write}},
+}
+
+// places are all things that somebody could want: of our kinds with their
+// status, and Secrets, of his own customer, of another and of the operator.
+func places(mine, other string) []place {
+	var all []place
+	for _, ns := range []string{mine, other} {
+		all = append(all,
+			place{ns, ours, "softwaresubscriptions", ""}, place{ns, ours, "softwaresubscriptions", "status"},
+			place{ns, ours, "licenseservers", ""}, place{ns, ours, "licenseservers", "status"}, place{ns, "", "secrets", ""})
+	}
+	for _, kind := range []string{"products", "keyissuers"} {
+		all = append(all, place{"", ours, kind, ""}, place{"", ours, kind, "status"})
+	}
+	return append(all, place{"", ours, "licensekeys", ""}, place{operatorNamespace, "", "secrets", ""})
+}
+
+type place struct{ namespace, group, resource, subresource string }
+
+// Each role may do what the table says and nothing else, as a person and as a
+// service account, both when asked beforehand and when really tried.
+func TestRoles(t *testing.T) {
+	mine, other := customer(t), customer(t)
+	for _, ns := range []string{mine, other, operatorNamespace} {
+		furnish(t, ns)
+	}
+	for role, want := range roles {
+		t.Run(role, func(t *testing.T) {
+			t.Parallel()
+			where := mine
+			if want.everywhere {
+				where = ""
+			}
+			_, account := serviceAccount(t, mine, role)
+			bind(t, where, "license-operator-"+role, userSubject(role), accountSubject(mine, role))
+			for who, config := range map[string]*rest.Config{"person": user(role), "service account": account} {
+				t.Run(who, func(t *testing.T) {
+					for resource, verbs := range want.may { // until RBAC knows of it
+						may(t, config, mine, strings.Fields(verbs)[0], ours, resource)
+					}
+					checkRole(t, config, mine, want.everywhere, want.may, places(mine, other))
+				})
+			}
+		})
+	}
+}
+
+func checkRole(t *testing.T, config *rest.Config, mine string, everywhere bool, granted map[string]string, places []place) {
+	t.Helper()
+	dyn, err := dynamic.NewForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range places {
+		verbs := never
+		if p.group == ours && p.subresource == "" && (everywhere || p.namespace == mine) {
+			verbs = granted[p.resource]
+		}
+		all := "get list watch create update patch delete deletecollection issue"
+		if p.subresource != "" {
+			all = "get update patch"
+		}
+		for _, verb := range strings.Fields(all) {
+			allowed := slices.Contains(strings.Fields(verbs), verb)
+			if err := ask(t, config, p.namespace, verb, p.group, p.resource, p.subresource, allowed); err != nil {
+				t.Error(err)
+			}
+			if verb == "issue" {
+				continue // it exists for policies only
+			}
+			err := try(t.Context(), dyn, p, verb)
+			if refused := apierrors.IsForbidden(err) && strings.Contains(err.Error(), "cannot "+verb+" resource"); allowed && err != nil || !allowed && !refused {
+				t.Errorf("tried to %s %v, which should be allowed: %v. It answered %v", verb, p, allowed, err)
+			}
+		}
+	}
+}
+
+// ask asks the API server beforehand.
+func ask(t *testing.T, config *rest.Config, namespace, verb, group, resource, subresource string, want bool) error {
+	t.Helper()
+	kube, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	review, err := kube.AuthorizationV1().SelfSubjectAccessReviews().Create(t.Context(), &authorizationv1.SelfSubjectAccessReview{
+		Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &authorizationv1.ResourceAttributes{
+			Namespace: namespace, Verb: verb, Group: group, Resource: resource, Subresource: subresource,
+		}},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		return err
+	}
+	if review.Status.Allowed != want {
+		return fmt.Errorf("may %s %s/%s in %q: %v, want %v", verb, resource, subresource, namespace, review.Status.Allowed, want)
+	}
+	return nil
+}
+
+// try really does it, as far as a dry run is real: everything but the storing.
+func try(ctx context.Context, dyn dynamic.Interface, p place, verb string) (err error) {
+	r := dyn.Resource(schema.GroupVersionResource{Group: p.group, Version: versions[p.group], Resource: p.resource}).Namespace(p.namespace)
+	dry := []string{metav1.DryRunAll}
+	var sub []string
+	if p.subresource != "" {
+		sub = []string{p.subresource}
+	}
+	obj := &unstructured.Unstructured{}
+	if obj.Object, err = runtime.DefaultUnstructuredConverter.ToUnstructured(existing(p.namespace)[p.resource]); err != nil {
+		return err
+	}
+	switch verb {
+	case "get":
+		_, err = r.Get(ctx, obj.GetName(), metav1.GetOptions{}, sub...)
+	case "list":
+		_, err = r.List(ctx, metav1.ListOptions{})
+	case "watch":
+		w, werr := r.Watch(ctx, metav1.ListOptions{})
+		if werr == nil {
+			w.Stop()
+		}
+		err = werr
+	case "create":
+		if p.resource != "licensekeys" { // whose names are given
+			obj.SetName("another")
+		}
+		_, err = r.Create(ctx, obj, metav1.CreateOptions{DryRun: dry})
+	case "update":
+		if err := live.Get(ctx, client.ObjectKeyFromObject(obj), obj); err != nil {
+			return err
+		}
+		_, err = r.Update(ctx, obj, metav1.UpdateOptions{DryRun: dry}, sub...)
+	case "patch":
+		_, err = r.Patch(ctx, obj.GetName(), types.MergePatchType, []byte(`{"metadata":{"labels":{"a":"b"}}}`), metav1.PatchOptions{DryRun: dry}, sub...)
+	case "delete":
+		err = r.Delete(ctx, obj.GetName(), metav1.DeleteOptions{DryRun: dry})
+	case "deletecollection":
+		err = r.DeleteCollection(ctx, metav1.DeleteOptions{DryRun: dry}, metav1.ListOptions{})
+	}
+	return err
+}
+
+var versions = map[string]string{"": "v1", ours: "v1alpha1"}
+
+// existing are the objects, one of each kind, that furnish makes.
+func existing(namespace string) map[string]client.Object {
+	named := metav1.ObjectMeta{Name: "existing", Namespace: namespace}
+	typed := func(kind string) metav1.TypeMeta {
+		return metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: kind}
+	}
+	return map[string]client.Object{
+		"softwaresubscriptions": &v1alpha1.SoftwareSubscription{TypeMeta: typed("SoftwareSubscription"), ObjectMeta: named,
+			Spec: v1alpha1.SoftwareSubscriptionSpec{ProductRef: v1alpha1.Reference{Name: "existing"}, Quantity: 5, Term: v1alpha1.TermYear}},
+		"licenseservers": &v1alpha1.LicenseServer{TypeMeta: typed("LicenseServer"), ObjectMeta: named,
+			Spec: v1alpha1.LicenseServerSpec{WindowsServerVersion: "2019"}},
+		"secrets": &corev1.Secret{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"}, ObjectMeta: named},
+		"products": &v1alpha1.Product{TypeMeta: typed("Product"), ObjectMeta: metav1.ObjectMeta{Name: "existing"}, Spec: v1alpha1.ProductSpec{
+			DisplayName: "Existing", Software: v1alpha1.SoftwareProduct{Keys: v1alpha1.ProductKeys{IssuerRef: v1alpha1.Reference{Name: "existing"}}},
+			Terms: []v1alpha1.TermOffer{{Term: v1alpha1.TermYear, Price: v1alpha1.Money{Amount: "1.00", Currency: "EUR"}}},
+		}},
+		"keyissuers": &v1alpha1.KeyIssuer{TypeMeta: typed("KeyIssuer"), ObjectMeta: metav1.ObjectMeta{Name: "existing"},
+			Spec: v1alpha1.KeyIssuerSpec{Signed: &v1alpha1.SignedKeys{SecretName: "existing"}}},
+		"licensekeys": ledgerEntry("a"),
+	}
+}
+
+// ledgerEntry is one whose fingerprint consists of that digit.
+func ledgerEntry(digit string) *v1alpha1.LicenseKey {
+	fingerprint := strings.Repeat(digit, 40)
+	return &v1alpha1.LicenseKey{
+		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "LicenseKey"},
+		ObjectMeta: metav1.ObjectMeta{Name: "existing-" + fingerprint},
+		Spec: v1alpha1.LicenseKeySpec{
+			IssuerRef: v1alpha1.Reference{Name: "existing"}, Fingerprint: fingerprint, Customer: "contoso", Slot: 1,
+			Subscription: v1alpha1.SubscriptionIdentity{Name: "office", UID: "1"}, ProductRef: v1alpha1.Reference{Name: "office-ltsc"},
+			Purchase: v1alpha1.Purchase{
+				At: metav1.Now().Rfc3339Copy(), Term: v1alpha1.TermYear, Quantity: 1, KeysPer: v1alpha1.KeysPerSubscription,
+				UnitPrice:    v1alpha1.Money{Amount: "1.00", Currency: "EUR"},
+				Cancellation: v1alpha1.CancellationPolicy{Window: "P7D", Refund: v1alpha1.RefundProrated},
+			},
+		},
+	}
+}
+
+// furnish puts one object of each kind into a namespace, and those without one
+// into the cluster.
+func furnish(t *testing.T, namespace string) {
+	t.Helper()
+	for _, o := range existing(namespace) {
+		if err := live.Create(t.Context(), o); err != nil && !apierrors.IsAlreadyExists(err) {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A kind that comes later only adds a ClusterRole with labels, and installing
+// again leaves what was put together as it is.
+func TestRolesGrow(t *testing.T) {
+	verbs := func(role string) string {
+		var r rbacv1.ClusterRole
+		if err := live.Get(t.Context(), client.ObjectKey{Name: role}, &r); err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Sprint(r.Rules)
+	}
+	create(t, &rbacv1.ClusterRole{
+		ObjectMeta: metav1.ObjectMeta{Name: "later", Labels: map[string]string{"license-operator.io/aggregate-to-customer-admin": "true"}},
+		Rules:      []rbacv1.PolicyRule{{APIGroups: []string{ours}, Resources: []string{"laterkinds"}, Verbs: []string{"get"}}},
+	})
+	err := poll(t.Context(), func() error {
+		if !strings.Contains(verbs("license-operator-customer-admin"), "laterkinds") {
+			return fmt.Errorf("the role has %s", verbs("license-operator-customer-admin"))
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(verbs("license-operator-auditor"), "laterkinds") {
+		t.Error("another role has it too")
+	}
+	before := verbs("license-operator-customer-admin")
+	if out, err := cluster.Run(t.Context(), "apply", "--server-side", "-k", "../../config/rbac"); err != nil {
+		t.Errorf("installing again: %s, %v", out, err)
+	}
+	if after := verbs("license-operator-customer-admin"); after != before {
+		t.Errorf("installing again made %s of %s", after, before)
+	}
+}
