@@ -1,5 +1,5 @@
 // Command demo shows what the operator does, on a control plane of its own and
-// with the operator in the role that it is shipped with. It runs in the root
+// with the operator in the roles that it is shipped with. It runs in the root
 // of the repository, after the binaries were built:
 //
 //	make demo          # keeps the cluster to play with until Ctrl-C
@@ -19,16 +19,27 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"github.com/go-logr/logr"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
 	"github.com/license-operator/license-operator/test/controlplane"
 )
 
 func main() {
+	if standIn := standIns[filepath.Base(os.Args[0])]; standIn != nil {
+		if err := standIn(os.Args[1:]); err != nil {
+			fmt.Fprintln(os.Stderr, "demo:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	exit := flag.Bool("exit", false, "stop after the story instead of keeping the cluster")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		flag.Usage()
 		os.Exit(2)
 	}
+	log.SetLogger(logr.Discard()) // the client has nothing to say that is not in its errors
 	// A terminal or a pager that is closed must not end us before the working
 	// folder is removed.
 	signal.Ignore(syscall.SIGPIPE)
@@ -67,7 +78,7 @@ func run(signals context.Context, exit bool) (err error) {
 		return err
 	}
 	progress("installing the operator")
-	if err := install(signals, cluster); err != nil {
+	if err := errors.Join(install(signals, cluster), writeArtifacts(cluster)); err != nil {
 		return because(signals, err)
 	}
 	return operate(signals, cluster, exit)
@@ -76,36 +87,35 @@ func run(signals context.Context, exit bool) (err error) {
 // operate runs the operator while the story is told, and until a signal unless
 // exit is set.
 func operate(signals context.Context, cluster *controlplane.ControlPlane, exit bool) (err error) {
-	op, err := startOperator(signals, cluster)
+	processes, err := startBoth(signals, cluster)
 	if err != nil {
 		return because(signals, err)
 	}
 	defer func() {
 		progress("stopping")
-		tail := op.logTail() // before it logs how it stops
-		if stopErr := op.stop(); err == nil && stopErr != nil {
-			err, tail = stopErr, op.logTail()
-		}
-		if err != nil && !errors.Is(err, context.Cause(signals)) {
-			err = fmt.Errorf("%w\n\nThe operator's log ends:\n%s", err, tail)
-		}
+		err = stopAll(signals, processes, err)
 	}()
 
-	ctx, cancel := whileAlive(signals, cluster, op)
+	ctx, cancel := whileAlive(signals, cluster, processes)
 	defer cancel()
-	if err := op.waitReady(ctx); err != nil {
-		return because(ctx, err)
+	for _, p := range processes {
+		if err := p.waitReady(ctx); err != nil {
+			return because(ctx, err)
+		}
 	}
-	if err := tell(ctx, cluster); err != nil {
+	s, err := newStory(cluster)
+	if err != nil {
+		return err
+	}
+	if err := s.tell(ctx); err != nil {
 		return because(ctx, err)
 	}
 	if exit {
 		return nil
 	}
-	fmt.Println("# The cluster keeps running, and Ctrl-C here stops it. To use it in another terminal:")
-	fmt.Println("export KUBECONFIG=" + cluster.Kubeconfig)
-	fmt.Printf("export PATH=%s:$PATH # for kubectl\n", filepath.Dir(cluster.Kubectl()))
-	fmt.Println("tail -f " + op.log)
+	if err := s.invite(ctx, processes); err != nil {
+		return because(ctx, err)
+	}
 	<-ctx.Done()
 	if signals.Err() == nil {
 		return context.Cause(ctx)
@@ -130,7 +140,10 @@ func setEnv(cluster *controlplane.ControlPlane) error {
 	if err := os.Setenv("KUBECACHEDIR", filepath.Join(cluster.Dir, "kubectl-cache")); err != nil {
 		return err
 	}
-	return os.Setenv("PATH", filepath.Dir(cluster.Kubectl())+string(os.PathListSeparator)+os.Getenv("PATH"))
+	if err := os.Setenv("PATH", filepath.Dir(cluster.Kubectl())+string(os.PathListSeparator)+os.Getenv("PATH")); err != nil {
+		return err
+	}
+	return addStandIns(filepath.Join(cluster.Dir, "stand-ins"))
 }
 
 // because is why ctx ended, if it did: whatever failed then failed of that.

@@ -26,8 +26,8 @@ type object struct {
 	detail     string // what else is not settled
 }
 
-// settle waits until nothing is left to be done for any Product, KeyIssuer or
-// SoftwareSubscription.
+// settle waits until nothing is left to be done for any Product, KeyIssuer,
+// LicenseServer or SoftwareSubscription.
 func settle(ctx context.Context, c client.Client) error {
 	var open []object
 	err := wait.PollUntilContextTimeout(ctx, pollEvery, settleTimeout, true, func(ctx context.Context) (bool, error) {
@@ -81,9 +81,10 @@ func (o object) String() string {
 func objects(ctx context.Context, c client.Client) ([]object, error) {
 	var products v1alpha1.ProductList
 	var issuers v1alpha1.KeyIssuerList
+	var servers v1alpha1.LicenseServerList
 	var subs v1alpha1.SoftwareSubscriptionList
 	var ledger v1alpha1.LicenseKeyList
-	for _, list := range []client.ObjectList{&products, &issuers, &subs, &ledger} {
+	for _, list := range []client.ObjectList{&products, &issuers, &servers, &subs, &ledger} {
 		if err := c.List(ctx, list); err != nil {
 			return nil, fmt.Errorf("listing: %w", err)
 		}
@@ -91,17 +92,31 @@ func objects(ctx context.Context, c client.Client) ([]object, error) {
 	var all []object
 	for i := range products.Items {
 		p := &products.Items[i]
-		all = append(all, object{"Product", p, p.Status.ObservedGeneration, p.Status.Conditions, ""})
+		all = append(all, object{"Product", p, p.Status.ObservedGeneration, p.Status.Conditions, unverified(p)})
 	}
 	for i := range issuers.Items {
 		k := &issuers.Items[i]
 		all = append(all, object{"KeyIssuer", k, k.Status.ObservedGeneration, k.Status.Conditions, miscount(k, ledger.Items)})
+	}
+	for i := range servers.Items {
+		l := &servers.Items[i]
+		all = append(all, object{"LicenseServer", l, l.Status.ObservedGeneration, l.Status.Conditions, ""})
 	}
 	for i := range subs.Items {
 		s := &subs.Items[i]
 		all = append(all, object{"SoftwareSubscription", s, s.Status.ObservedGeneration, s.Status.Conditions, ""})
 	}
 	return all, nil
+}
+
+// unverified is what is wrong with the files of a product, if anything is: they
+// are read through at first, while keys are sold already.
+func unverified(p *v1alpha1.Product) string {
+	c := meta.FindStatusCondition(p.Status.Conditions, v1alpha1.ConditionArtifactsVerified)
+	if c == nil || c.Status == metav1.ConditionTrue {
+		return ""
+	}
+	return "its files are not verified"
 }
 
 // miscount is how the counts of an issuer differ from the ledger, if they do:

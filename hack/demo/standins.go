@@ -1,0 +1,165 @@
+package main
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// standIns are programs that not every machine has. Where one is missing this
+// program is put in its place, which then does the little that the story needs
+// of it, and the story says so.
+var standIns = map[string]func(args []string) error{
+	"curl":      curl,
+	"jq":        jq,
+	"sha256sum": sha256sum,
+}
+
+// missing returns the names of the programs that have a stand-in.
+func missing(dir string) []string {
+	var names []string
+	for name := range standIns {
+		if _, err := os.Lstat(filepath.Join(dir, name)); err == nil {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// addStandIns makes a folder with a stand-in for each program that is missing,
+// and puts it last in the path.
+func addStandIns(dir string) error {
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("finding this program: %w", err)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	for name := range standIns {
+		if _, err := exec.LookPath(name); err == nil {
+			continue
+		}
+		if err := os.Symlink(self, filepath.Join(dir, name)); err != nil {
+			return err
+		}
+	}
+	return os.Setenv("PATH", os.Getenv("PATH")+string(os.PathListSeparator)+dir)
+}
+
+// curl knows the options of the story: -s, -sS, -i, -I, -o and -r.
+func curl(args []string) error {
+	req, err := http.NewRequest(http.MethodGet, "", nil)
+	if err != nil {
+		return err
+	}
+	headers, out := false, os.Stdout
+	for i := 0; i < len(args); i++ {
+		switch arg := args[i]; {
+		case arg == "-r" && i+1 < len(args):
+			i++
+			req.Header.Set("Range", "bytes="+args[i])
+		case arg == "-o" && i+1 < len(args):
+			i++
+			if out, err = os.Create(args[i]); err != nil {
+				return err
+			}
+			defer out.Close()
+		case strings.HasPrefix(arg, "-") && strings.Trim(arg, "-sSiI") == "":
+			headers = headers || strings.ContainsAny(arg, "iI")
+			if strings.Contains(arg, "I") {
+				req.Method = http.MethodHead
+			}
+		case strings.HasPrefix(arg, "http://"):
+			if req.URL, err = req.URL.Parse(arg); err != nil {
+				return err
+			}
+		default:
+			return fmt.Errorf("the stand-in for curl does not know %q", arg)
+		}
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	var head bytes.Buffer
+	if headers {
+		fmt.Fprintf(&head, "%s %s\r\n", res.Proto, res.Status)
+		if err := res.Header.Write(&head); err != nil {
+			return err
+		}
+		head.WriteString("\r\n")
+	}
+	_, err = io.Copy(out, io.MultiReader(&head, res.Body))
+	return err
+}
+
+// jq knows the two programs of docs/operations.md: the namespaces of all
+// objects, and the objects without what an API server adds.
+func jq(args []string) error {
+	if len(args) < 2 {
+		return errors.New("the stand-in for jq expects a program and a file")
+	}
+	namespaces := args[0] == "-r"
+	text, err := os.ReadFile(args[len(args)-1])
+	if err != nil {
+		return err
+	}
+	var list struct {
+		APIVersion string           `json:"apiVersion"`
+		Kind       string           `json:"kind"`
+		Items      []map[string]any `json:"items"`
+	}
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.UseNumber()
+	if err := decoder.Decode(&list); err != nil {
+		return err
+	}
+	for _, item := range list.Items {
+		metadata, ok := item["metadata"].(map[string]any)
+		if !ok {
+			return errors.New("the stand-in for jq expects a list of Kubernetes objects")
+		}
+		if ns, ok := metadata["namespace"]; ok && namespaces {
+			fmt.Println(ns)
+		}
+		for _, field := range []string{"uid", "resourceVersion", "creationTimestamp", "generation", "managedFields", "ownerReferences"} {
+			delete(metadata, field)
+		}
+		delete(item, "status")
+	}
+	if namespaces {
+		return nil
+	}
+	return json.NewEncoder(os.Stdout).Encode(list)
+}
+
+// sha256sum sums one file, or standard input if none is named.
+func sha256sum(args []string) error {
+	in, name := os.Stdin, "-"
+	if len(args) > 0 {
+		name = args[0]
+		var err error
+		if in, err = os.Open(name); err != nil {
+			return err
+		}
+		defer in.Close()
+	}
+	hash := sha256.New()
+	if _, err := io.Copy(hash, in); err != nil {
+		return err
+	}
+	fmt.Printf("%x  %s\n", hash.Sum(nil), name)
+	return nil
+}
