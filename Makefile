@@ -21,7 +21,8 @@ controlplane: ## build etcd, kube-apiserver, kube-controller-manager and kubectl
 	@hack/controlplane/build.sh $(ASSETS)
 
 .PHONY: test
-test: controlplane build ## run every test; builds the control plane first if it has to
+test: controlplane build ## run every test; first builds the control plane and installs chromium if it has to
+	@hack/chromium.sh
 	KUBEBUILDER_ASSETS=$(ASSETS) go test -count=1 -timeout 20m ./...
 
 .PHONY: demo

@@ -5,6 +5,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -19,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/license-operator/license-operator/api/v1alpha1"
+	"github.com/license-operator/license-operator/internal/downloadlink"
 	"github.com/license-operator/license-operator/test/controlplane"
 )
 
@@ -30,6 +32,8 @@ var (
 	binary     string // the operator
 	kubeconfig string // of its service account
 	logs       string // folder with the log of each operator that ran
+	// artifactStore is the folder of the files that products offer.
+	artifactStore string
 )
 
 func TestMain(m *testing.M) {
@@ -52,7 +56,8 @@ func runSuite(m *testing.M) (int, error) {
 	if out, err := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w -X main.version=v1.2.3", "-o", binary, "../..").CombinedOutput(); err != nil {
 		return 1, fmt.Errorf("building the operator: %w: %s", err, out)
 	}
-	if err := os.Mkdir(logs, 0o700); err != nil {
+	artifactStore = filepath.Join(dir, "artifacts")
+	if err := errors.Join(os.Mkdir(logs, 0o700), os.Mkdir(artifactStore, 0o700)); err != nil {
 		return 1, err
 	}
 	if cluster, err = controlplane.Start(ctx, controlplane.Options{Dir: filepath.Join(dir, "cluster"), ControllerManager: true}); err != nil {
@@ -95,7 +100,11 @@ func scanForKeys(ctx context.Context) error {
 	for _, s := range secrets.Items {
 		for _, v := range s.Data {
 			for line := range strings.Lines(string(v)) {
-				if line = strings.TrimSpace(line); len(line) > 8 && !strings.HasPrefix(line, "-----") {
+				line = strings.TrimSpace(line)
+				if token := downloadlink.Token(line); token != "" {
+					line = token
+				}
+				if len(line) > 8 && !strings.HasPrefix(line, "-----") {
 					issuedKeys[line] = true
 				}
 			}
@@ -113,7 +122,7 @@ func scanForKeys(ctx context.Context) error {
 		}
 		places[filepath.Base(f)] = string(content)
 	}
-	const ours = "products,keyissuers,licensekeys,softwaresubscriptions"
+	const ours = "products,keyissuers,licensekeys,softwaresubscriptions,licenseservers,roles"
 	for _, what := range []string{ours, "events", "events.events.k8s.io"} {
 		out, err := cluster.Run(ctx, "get", what, "-A", "-o", "yaml", "--show-managed-fields")
 		if err != nil {

@@ -19,7 +19,7 @@ import (
 )
 
 // writeCounts reads the API server's own counters of the requests that write
-// to objects of ours, Secrets and events: "POST licensekeys" and so on.
+// to objects of ours, Secrets, Roles and events: "POST licensekeys" and so on.
 func writeCounts(ctx context.Context) (map[string]int, error) {
 	c, err := kubernetes.NewForConfig(cluster.Config)
 	if err != nil {
@@ -44,7 +44,7 @@ func writeCounts(ctx context.Context) (map[string]int, error) {
 		if slices.Contains([]string{"GET", "LIST", "WATCH", "CONNECT"}, label["verb"]) {
 			continue
 		}
-		if label["group"] != v1alpha1.GroupVersion.Group && label["resource"] != "secrets" && label["resource"] != "events" {
+		if label["group"] != v1alpha1.GroupVersion.Group && !slices.Contains([]string{"secrets", "roles", "events"}, label["resource"]) {
 			continue
 		}
 		name := label["verb"] + " " + label["resource"]
@@ -75,7 +75,9 @@ func since(before, after map[string]int) map[string]int {
 	return diff
 }
 
-// A subscription costs the API server three writes, and then none.
+// A subscription costs the API server three writes, and then none. Beside them
+// the counts of an issuer and the Role of a namespace are written once a second
+// at most, however many are bought.
 func TestThreeWritesAndThenSilence(t *testing.T) {
 	const buyers = 40
 	s := newShop(t, buyers+10)
@@ -104,7 +106,7 @@ func TestThreeWritesAndThenSilence(t *testing.T) {
 		})
 		return last
 	}
-	before := unchanged(3 * time.Second)
+	before, start := unchanged(3*time.Second), time.Now()
 	for i := range buyers {
 		s.buy(fmt.Sprintf("sub-%d", i))
 	}
@@ -113,19 +115,26 @@ func TestThreeWritesAndThenSilence(t *testing.T) {
 	}
 	after := unchanged(3 * time.Second)
 	got := since(before, after)
-	counting := got["PATCH keyissuers/status"] // at most one a second, however many are bought
-	delete(got, "PATCH keyissuers/status")
+	most := int(time.Since(start)/time.Second) + 1
+	counting, listing := got["PATCH keyissuers/status"], got["POST roles"]+got["PUT roles"]
+	maps.DeleteFunc(got, func(what string, _ int) bool {
+		return slices.Contains([]string{"PATCH keyissuers/status", "POST roles", "PUT roles"}, what)
+	})
 	want := map[string]int{
 		"POST softwaresubscriptions":         buyers, // by the buyer
 		"POST licensekeys":                   buyers,
 		"POST secrets":                       buyers,
 		"PATCH softwaresubscriptions/status": buyers,
+		"POST events":                        buyers, // after the others, to tell people
 	}
 	if !maps.Equal(got, want) {
 		t.Errorf("writes %v, want %v", got, want)
 	}
 	if counting < 1 || counting > 15 {
 		t.Errorf("%d updates of the issuer's counts", counting)
+	}
+	if listing < 1 || listing > most {
+		t.Errorf("%d writes of the Role, at most %d are due", listing, most)
 	}
 
 	// The minute is what is promised, so a minute is what it takes.
