@@ -383,3 +383,23 @@ func (v lateView) Get(ctx context.Context, key client.ObjectKey, o client.Object
 	}
 	return v.view.Get(ctx, key, o, opts...)
 }
+
+// The Product and the Secret are gone, and the answer to delivering the Secret
+// anew is lost: status does not go on telling of the link.
+func TestNoLinkWithoutProduct(t *testing.T) {
+	s := newOfficeShop(t)
+	s.buy("sub")
+	s.pass("sub")
+	if err := live.Delete(t.Context(), s.product()); err != nil {
+		t.Fatal(err)
+	}
+	secret := get(t, &corev1.Secret{}, s.customer, "sub-key")
+	delete(secret.Data, entryDownloadURL) // as it is delivered without a Product
+	if err := live.Update(t.Context(), secret); err != nil {
+		t.Fatal(err)
+	}
+	if sub, _ := s.pass("sub"); sub.Status.Download != nil || !isReadySub(sub) {
+		t.Errorf("download %+v, %s", sub.Status.Download, conditions(sub))
+	}
+	s.quiet("sub")
+}

@@ -83,6 +83,9 @@ func (r *SoftwareSubscriptionReconciler) inPlace(ctx context.Context, o order, h
 		return nil, nil
 	}
 	if o.choice == nil {
+		if o.sub.Status.Download != nil && secret.Data[entryDownloadURL] == nil {
+			return nil, nil // status tells of a link that is gone
+		}
 		return entries, nil
 	}
 	if o.choice.build == nil && o.sub.Status.Download != nil {
