@@ -48,9 +48,9 @@ const (
 // something is to be done to the next. After every pass all that is known is
 // compared with an oracle: what was paid and is given back, terms, keys,
 // deadlines, Events, and that nothing is written without a reason. It is one
-// thread: SEED= runs the same ten years again.
+// thread, and the same ten years every time, unless SEED= asks for others.
 func TestTenYears(t *testing.T) {
-	seed := uint64(time.Now().UnixNano())
+	seed := uint64(1)
 	if s := os.Getenv("SEED"); s != "" {
 		var err error
 		if seed, err = strconv.ParseUint(s, 10, 64); err != nil {

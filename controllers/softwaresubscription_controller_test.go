@@ -991,6 +991,36 @@ func TestManyBuyersTwoSellers(t *testing.T) {
 	}
 }
 
+// A restore that brings the Secrets along as well: the owner that they name is
+// gone, and the garbage collector would take them.
+func TestRestoreWithSecrets(t *testing.T) {
+	s := newShop(t, "KEY-0001", "KEY-0002")
+	s.buy("sub")
+	old, _ := s.pass("sub")
+	if err := live.Delete(t.Context(), old); err != nil {
+		t.Fatal(err)
+	}
+	s.create(&v1alpha1.SoftwareSubscription{ObjectMeta: metav1.ObjectMeta{Namespace: s.customer, Name: "sub"}, Spec: old.Spec})
+	s.process = s.restart()
+	s.lookAtIssuer()
+	sub, _ := s.pass("sub")
+	secret := get(t, &corev1.Secret{}, s.customer, "sub-key")
+	if !metav1.IsControlledBy(secret, sub) || len(secret.OwnerReferences) != 1 || s.secret("sub-key")["key"] != "KEY-0001" || len(s.entries()) != 1 {
+		t.Errorf("owners %+v, %d entries; %s", secret.OwnerReferences, len(s.entries()), conditions(sub))
+	}
+	s.quiet("sub")
+	// The same with a status that was kept.
+	secret.OwnerReferences[0].UID = old.UID
+	if err := live.Update(t.Context(), secret); err != nil {
+		t.Fatal(err)
+	}
+	s.pass("sub")
+	if secret = get(t, secret, s.customer, "sub-key"); !metav1.IsControlledBy(secret, sub) {
+		t.Errorf("owners %+v", secret.OwnerReferences)
+	}
+	s.quiet("sub")
+}
+
 // The Secret of another subscription is not to be deleted for this one.
 func TestSecretOfAnotherSubscription(t *testing.T) {
 	s := newShop(t, "KEY-0001", "KEY-0002")

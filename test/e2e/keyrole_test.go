@@ -3,6 +3,7 @@ package e2e
 import (
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -226,10 +227,14 @@ func TestKeyRoleOfOtherCustomers(t *testing.T) {
 		ObjectMeta: metav1.ObjectMeta{Namespace: other.customer, Name: controllers.KeyRoleName, Labels: map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedByOperator}},
 		Rules:      []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"get"}, ResourceNames: []string{"old"}}},
 	})
-	startOperator(t, kubeconfig, "--namespaces", s.customer)
+	o := startOperator(t, kubeconfig, "--namespaces", s.customer)
 	s.buy("first") // when its Role is there, the other would have had its turn
 	s.lists("first-key")
 	other.lists("old")
+	log, err := os.ReadFile(o.log)
+	if err != nil || strings.Contains(string(log), "unknown namespace for the cache") {
+		t.Errorf("others' namespaces are asked for: %v", err)
+	}
 }
 
 // However much is bought in a namespace, its Role is written once a second at
