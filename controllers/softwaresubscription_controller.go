@@ -71,10 +71,15 @@ func (r *SoftwareSubscriptionReconciler) Reconcile(ctx context.Context, req ctrl
 		r.stopWaiting(ctx, req, "")
 	}
 	tell(sub, now, err)
-	announced, nerr := r.announce(ctx, before, sub, now)
-	next = terms.Earliest(next, announced)
+	failed := err != nil && !errors.As(err, new(*blocked))
+	var nerr error
+	if !failed { // else not all is known, such as that it has ended
+		var announced time.Time
+		announced, nerr = r.announce(ctx, before, sub, now)
+		next = terms.Earliest(next, announced)
+	}
 	perr := patchStatus(ctx, r.Client, before, sub)
-	if perr == nil && (err == nil || errors.As(err, new(*blocked))) {
+	if perr == nil && !failed {
 		r.unsure.Delete(req.NamespacedName)
 	} else {
 		r.unsure.Store(req.NamespacedName, true)
