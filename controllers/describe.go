@@ -48,10 +48,10 @@ func describe(o order, held []v1alpha1.LicenseKey, delivered bool, now time.Time
 	link := linkOf(sub)
 	describeDownload(sub, link, o.choice, now)
 	migration := describeMigration(sub, now)
-	st.Next = nextEvent(period, window, link.At(now), migration, autoRenew, now)
+	st.Next = nextEvent(period, window, link.At(now), migration, autoRenew)
 	next = terms.Earliest(window.Next, period.End)
-	if until := link.At(now).Until; now.Before(until) {
-		next = terms.Earliest(next, until)
+	if l := link.At(now); l.Open {
+		next = terms.Earliest(next, l.Until)
 	}
 	if migration != nil {
 		next = terms.Earliest(next, migration.Next)
@@ -60,18 +60,20 @@ func describe(o order, held []v1alpha1.LicenseKey, delivered bool, now time.Time
 }
 
 // nextEvent is the first of what the passing of time will do.
-func nextEvent(period terms.Period, window terms.Window, link terms.LinkStatus, migration *terms.MigrationStatus, autoRenew bool, now time.Time) *v1alpha1.NextEvent {
+func nextEvent(period terms.Period, window terms.Window, link terms.LinkStatus, migration *terms.MigrationStatus, autoRenew bool) *v1alpha1.NextEvent {
 	var first *v1alpha1.NextEvent
 	consider := func(event string, at time.Time) {
-		if now.Before(at) && (first == nil || at.Before(first.At.Time)) {
+		if !at.IsZero() && (first == nil || at.Before(first.At.Time)) {
 			first = &v1alpha1.NextEvent{Event: event, At: metav1.NewTime(at)}
 		}
 	}
 	if window.Open {
 		consider("WindowCloses", window.Until)
 	}
-	consider("LinkExpires", link.Until)
-	if migration != nil && migration.State != terms.MigrationDone {
+	if link.Open {
+		consider("LinkExpires", link.Until)
+	}
+	if migration != nil && !migration.Next.IsZero() {
 		consider("ReactivateBefore", migration.Before)
 	}
 	if autoRenew {

@@ -10,7 +10,7 @@
 //	choose.go                           what comes with the keys: a build, files, a licence server
 //	issue.go                            reserve keys in the ledger
 //	secret.go                           deliver them in a Secret, with the download link and files
-//	describe.go, download.go            tell it in status
+//	describe.go                         tell it in status, with download.go and migration.go
 //	status.go                           conditions, one write, when to look again
 //	notices.go                          tell people, by Events
 //

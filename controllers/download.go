@@ -42,27 +42,3 @@ func linkOf(sub *v1alpha1.SoftwareSubscription) terms.Link {
 	}
 	return terms.Link{FirstDownloaded: st.FirstDownloadedAt.UTC(), Lifetime: st.ExpiresAt.Sub(st.FirstDownloadedAt.Time)}
 }
-
-// describeMigration tells how far the move from KMS to MAK is, and returns it
-// for the rules; nil if there is none.
-func describeMigration(sub *v1alpha1.SoftwareSubscription, now time.Time) *terms.MigrationStatus {
-	spec := sub.Spec.VolumeLicensing
-	if spec == nil {
-		sub.Status.Migration = nil
-		meta.RemoveStatusCondition(&sub.Status.Conditions, v1alpha1.ConditionMigrated)
-		return nil
-	}
-	m := terms.MigrationAt(spec.LastKMSActivation.Time, spec.MAKDeployed, now)
-	sub.Status.Migration = &v1alpha1.MigrationStatus{ReactivateBefore: metav1.NewTime(m.Before)}
-	status, message := metav1.ConditionFalse, fmt.Sprintf("run %s from Secret %s on each machine before %s, then set spec.volumeLicensing.makDeployed to true", entryActivate, sub.KeySecretName(), stamp(m.Before))
-	switch {
-	case m.State != terms.MigrationDone && now.Before(spec.LastKMSActivation.Time):
-		message = fmt.Sprintf("spec.volumeLicensing.lastKMSActivation, %s, is in the future: set it to when the machines last renewed their activation", stamp(spec.LastKMSActivation.Time))
-	case m.State == terms.MigrationDone:
-		status, message = metav1.ConditionTrue, "the machines have the new key"
-	case m.State == terms.MigrationLapsed:
-		message = fmt.Sprintf("activation by KMS lapsed at %s, and machines may lose functions: run %s from Secret %s on each of them, then set spec.volumeLicensing.makDeployed to true", stamp(m.Before), entryActivate, sub.KeySecretName())
-	}
-	setCondition(sub, now, v1alpha1.ConditionMigrated, status, string(m.State), message)
-	return &m
-}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
@@ -243,6 +244,12 @@ func TestMigration(t *testing.T) {
 		if reasonOf(sub, v1alpha1.ConditionMigrated) != step.reason || res.RequeueAfter != step.next || !isReadySub(sub) {
 			t.Errorf("at %v: %s, requeue %v", step.at, conditions(sub), res.RequeueAfter)
 		}
+	}
+	sub = get(t, &v1alpha1.SoftwareSubscription{}, s.customer, "sub")
+	s.edit(sub, func() { sub.Spec.VolumeLicensing.LastKMSActivation = metav1.NewTime(s.clock.Now().Add(day)) })
+	sub, _ = s.pass("sub")
+	if c := meta.FindStatusCondition(sub.Status.Conditions, v1alpha1.ConditionMigrated); !strings.Contains(c.Message, "is in the future") {
+		t.Errorf("an instant of the future: %s", c.Message)
 	}
 	s.edit(sub, func() { sub.Spec.VolumeLicensing.MAKDeployed = true })
 	if sub, _ = s.pass("sub"); reasonOf(sub, v1alpha1.ConditionMigrated) != "MAKDeployed" {

@@ -24,6 +24,7 @@ const (
 // MigrationStatus is what holds for a migration at an instant.
 type MigrationStatus struct {
 	State  Migration
+	Future bool      // the last activation is said to be still to come, which cannot be
 	AtRisk time.Time // the first instant of MigrationAtRisk
 	Before time.Time // the first instant of MigrationLapsed
 	Next   time.Time // when State is next different; zero: never
@@ -34,6 +35,7 @@ type MigrationStatus struct {
 func MigrationAt(lastKMS time.Time, deployed bool, now time.Time) MigrationStatus {
 	m := MigrationStatus{Before: lastKMS.UTC().Truncate(time.Second).Add(kmsActivation)}
 	m.AtRisk = m.Before.Add(-kmsAtRisk)
+	m.Future = now.Before(lastKMS)
 	switch {
 	case deployed:
 		m.State = MigrationDone
