@@ -60,19 +60,9 @@ func (c Contract) CancelAt(p Period, at time.Time) Window {
 	return w
 }
 
-// credit is the refund for cancelling at an instant of the given term, rounded
-// half up at the currency's minor unit, and never more than was paid. A
-// contract cancelled on day N of its term has used N days: the first day
-// counts, the policy's own example being a cancellation on the third day that
-// pays for three.
+// credit is the refund for cancelling at an instant of the given term.
 func (c Contract) credit(p Period, at time.Time) decimal.Decimal {
-	paid := c.PaidIn(p, at)
-	if c.Refund == Full || p.End.IsZero() {
-		return paid
-	}
-	unused := decimal.NewFromInt(max(0, p.days()-usedDays(p, at)))
-	price := c.UnitPrice.Mul(decimal.NewFromInt(c.QuantityAt(at)))
-	return decimal.Min(paid, price.Mul(unused).DivRound(decimal.NewFromInt(p.days()), MinorDigits(c.Currency)))
+	return c.account().credit(p, c.Refund, at)
 }
 
 // usedDays counts the days of a term begun by an instant, from 1. A day is 24

@@ -75,7 +75,11 @@ func (l Life) Announcements() []Announcement {
 // instant and up to another, and are still news then, and when the next one
 // will be due; zero: never, as far as is known.
 func (l Life) Due(after, now time.Time) (due []Announcement, next time.Time) {
-	for _, a := range l.Announcements() {
+	return dueOf(l.Announcements(), after, now)
+}
+
+func dueOf(all []Announcement, after, now time.Time) (due []Announcement, next time.Time) {
+	for _, a := range all {
 		switch {
 		case a.At.After(now):
 			next = Earliest(next, a.At)

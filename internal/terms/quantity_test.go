@@ -1,6 +1,7 @@
 package terms
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -97,16 +98,16 @@ func TestPaidIn(t *testing.T) {
 
 // lines writes what is on the bill of a term up to an instant.
 func lines(c Contract, p Period, now time.Time) string {
-	quantity := c.QuantityAt(p.Start)
-	all := c.line(p, p.days(), quantity).String()
-	for _, change := range c.Changes {
-		if change.At.After(p.Start) && !change.At.After(now) {
-			left := p.days() - usedDays(p, change.At) + 1
-			all += " " + c.line(p, left, quantity).Neg().String() + " " + c.line(p, left, change.Quantity).String()
-			quantity = change.Quantity
+	if now.Before(p.Start) {
+		now = p.Start
+	}
+	var all []string
+	for _, line := range c.Account(p, time.Time{}, false).Charges(now.Add(time.Second)) {
+		if line.Start.Equal(p.Start) {
+			all = append(all, line.Amount.String())
 		}
 	}
-	return all
+	return strings.Join(all, " ")
 }
 
 func TestCreditAfterChanges(t *testing.T) {

@@ -39,7 +39,10 @@ type Term string
 const (
 	Month      Term = "P1M"
 	Year       Term = "P1Y"
+	TwoYears   Term = "P2Y"
 	ThreeYears Term = "P3Y"
+	FourYears  Term = "P4Y"
+	FiveYears  Term = "P5Y"
 	Perpetual  Term = "Perpetual" // neither ends nor renews
 )
 
@@ -50,8 +53,14 @@ func (t Term) months() int {
 		return 1
 	case Year:
 		return 12
+	case TwoYears:
+		return 24
 	case ThreeYears:
 		return 36
+	case FourYears:
+		return 48
+	case FiveYears:
+		return 60
 	case Perpetual:
 		return 0
 	}
