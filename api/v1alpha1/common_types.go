@@ -43,14 +43,17 @@ type Money struct {
 type Duration string
 
 // Term is how long a purchase lasts before it ends or renews.
-// +kubebuilder:validation:Enum=P1M;P1Y;P3Y;Perpetual
+// +kubebuilder:validation:Enum=P1M;P1Y;P2Y;P3Y;P4Y;P5Y;Perpetual
 type Term string
 
 // What a Term can be.
 const (
 	TermMonth      Term = "P1M"
 	TermYear       Term = "P1Y"
+	TermTwoYears   Term = "P2Y"
 	TermThreeYears Term = "P3Y"
+	TermFourYears  Term = "P4Y"
+	TermFiveYears  Term = "P5Y"
 	TermPerpetual  Term = "Perpetual" // never ends and never renews
 )
 

@@ -8,8 +8,9 @@ const (
 	// subscription's customer has the key, an issuer can issue, a product can
 	// be sold. It is absent once a subscription has ended.
 	//
-	// Reasons when True: "KeysDelivered" (SoftwareSubscription), "KeysAvailable"
-	// (KeyIssuer), "Sellable" (Product), "Activated" (LicenseServer). When
+	// Reasons when True: "KeysDelivered" (SoftwareSubscription), "Subscribed"
+	// (MarketplaceSubscription), "KeysAvailable" (KeyIssuer), "Sellable"
+	// (Product), "Activated" (LicenseServer), "Configured" (Publisher). When
 	// False it has the reason of Reconciling or Stalled.
 	ConditionReady = "Ready"
 
@@ -18,7 +19,9 @@ const (
 	//
 	// Reasons: "PoolEmpty", "Queued", "IssuerNotReady",
 	// "SecretNameTaken" (by an earlier subscription of the same name, whose
-	// Secret is about to be deleted), "Retrying".
+	// Secret is about to be deleted), "AwaitingActivation" (by the publisher),
+	// "SigningKeyNotReady", "ChangePending" (of a service that is to be
+	// reinstated), "Retrying".
 	ConditionReconciling = "Reconciling"
 
 	// ConditionStalled is True when only a change by a person can help; the
@@ -29,8 +32,12 @@ const (
 	// "NotOffered", "LicenseServerRequired", "LicenseServerNotUsed",
 	// "LicenseServerNotFound", "LicenseServerNotActivated",
 	// "LicenseServerTooOld", "LicenseServerMoved", "KeyFormat"
-	// (SoftwareSubscription); "IssuerNotFound", "KeyFormat", "InvalidSelector"
-	// (Product); "NotActivated" (LicenseServer); "InvalidSelector",
+	// "NotSoftware" (SoftwareSubscription); "ProductNotFound", "TermNotSold",
+	// "NotOffered", "NotService", "PlanRequired", "PlanNotOffered",
+	// "QuantityNotOffered", "PublisherNotFound", "SecretNameTaken", "Suspended",
+	// "InvalidSelector", "Ended", "EntitlementNotFound" (MarketplaceSubscription); "IssuerNotFound", "KeyFormat",
+	// "PublisherNotFound", "InvalidSelector" (Product); "NobodyMayCall"
+	// (Publisher); "NotActivated" (LicenseServer); "InvalidSelector",
 	// "InvalidPattern", "PoolUnreadable", "PoolShared", "SigningKeyInvalid",
 	// "SigningKeyChanged", "SigningKeyLost" (KeyIssuer).
 	ConditionStalled = "Stalled"
@@ -43,8 +50,9 @@ const (
 
 	// ConditionCancelled is absent until somebody cancels a subscription.
 	//
-	// Reasons: "CancelledInTime" and "NothingIssued" (True), "WindowClosed"
-	// (False: the request came too late, and the subscription goes on).
+	// Reasons: "CancelledInTime", "NothingIssued" and "NotBilled" (True),
+	// "WindowClosed" (False: the request came too late, and the subscription
+	// goes on).
 	ConditionCancelled = "Cancelled"
 
 	// ConditionDownloadAvailable tells whether a SoftwareSubscription's
@@ -63,12 +71,32 @@ const (
 	// than 30 days are left), "Lapsed" (False: machines may lose functions).
 	ConditionMigrated = "Migrated"
 
-	// ConditionInSync is False while spec.quantity is not what holds. It is
-	// absent otherwise.
+	// ConditionInSync is False while spec.quantity, or the plan of a service, is
+	// not what holds. A SoftwareSubscription has it only then.
 	//
 	// Reasons: "WindowClosed" (the change came too late), "TooManyKeys",
-	// "TooManyChanges".
+	// "TooManyChanges" (SoftwareSubscription); "InSync" (True), "ChangePending"
+	// (the publisher was asked, or will be), "RefusedByPublisher",
+	// "WebhookFailing" (the publisher cannot be asked), "PlanNotOffered",
+	// "QuantityNotOffered", "NotSubscribed" (the service can only be changed
+	// while it runs), "TooManyChanges" (MarketplaceSubscription).
 	ConditionInSync = "InSync"
+
+	// ConditionActivated tells whether the publisher has activated a
+	// MarketplaceSubscription. Billing starts with that.
+	//
+	// Reasons: "Activated" (True), "AwaitingActivation", "NeverActivated"
+	// (False).
+	ConditionActivated = "Activated"
+
+	// ConditionActionRequired is True while somebody has to do something, which
+	// the message says, with the publisher's site.
+	//
+	// Reasons: "ConfigureAccount" (the publisher waits for the customer),
+	// "PaymentRequired" (the service is suspended), "ChangeRefused" (by the
+	// publisher), "ChangeImpossible" (the product has no such plan or quantity),
+	// and "None" (False).
+	ConditionActionRequired = "ActionRequired"
 
 	// ConditionArtifactsVerified tells whether each file that a Product offers
 	// is in the artifact store and has its checksum.
@@ -97,10 +125,18 @@ const (
 	ReasonArtifactMismatch          = "ArtifactMismatch"
 	ReasonArtifactMissing           = "ArtifactMissing"
 	ReasonAtRisk                    = "AtRisk"
+	ReasonAwaitingActivation        = "AwaitingActivation"
 	ReasonBelowWatermark            = "BelowWatermark"
 	ReasonCancelledInTime           = "CancelledInTime"
+	ReasonChangeImpossible          = "ChangeImpossible"
+	ReasonChangePending             = "ChangePending"
+	ReasonChangeRefused             = "ChangeRefused"
+	ReasonConfigureAccount          = "ConfigureAccount"
+	ReasonConfigured                = "Configured"
 	ReasonDeploymentTool            = "DeploymentTool"
+	ReasonEntitlementNotFound       = "EntitlementNotFound"
 	ReasonEnded                     = "Ended"
+	ReasonInSync                    = "InSync"
 	ReasonInvalidPattern            = "InvalidPattern"
 	ReasonInvalidSelector           = "InvalidSelector"
 	ReasonIssuerNotFound            = "IssuerNotFound"
@@ -120,16 +156,29 @@ const (
 	ReasonLinkExpired               = "LinkExpired"
 	ReasonLinkValid                 = "LinkValid"
 	ReasonMAKDeployed               = "MAKDeployed"
+	ReasonNeverActivated            = "NeverActivated"
+	ReasonNobodyMayCall             = "NobodyMayCall"
+	ReasonNone                      = "None"
 	ReasonNotActivated              = "NotActivated"
+	ReasonNotBilled                 = "NotBilled"
 	ReasonNotOffered                = "NotOffered"
+	ReasonNotService                = "NotService"
+	ReasonNotSoftware               = "NotSoftware"
+	ReasonNotSubscribed             = "NotSubscribed"
 	ReasonNotYet                    = "NotYet"
 	ReasonNothingIssued             = "NothingIssued"
 	ReasonOnTrack                   = "OnTrack"
+	ReasonPaymentRequired           = "PaymentRequired"
+	ReasonPlanNotOffered            = "PlanNotOffered"
+	ReasonPlanRequired              = "PlanRequired"
 	ReasonPoolEmpty                 = "PoolEmpty"
 	ReasonPoolShared                = "PoolShared"
 	ReasonPoolUnreadable            = "PoolUnreadable"
 	ReasonProductNotFound           = "ProductNotFound"
+	ReasonPublisherNotFound         = "PublisherNotFound"
+	ReasonQuantityNotOffered        = "QuantityNotOffered"
 	ReasonQueued                    = "Queued"
+	ReasonRefusedByPublisher        = "RefusedByPublisher"
 	ReasonRetired                   = "Retired"
 	ReasonRetrying                  = "Retrying"
 	ReasonRevoked                   = "Revoked"
@@ -138,13 +187,17 @@ const (
 	ReasonSigningKeyChanged         = "SigningKeyChanged"
 	ReasonSigningKeyInvalid         = "SigningKeyInvalid"
 	ReasonSigningKeyLost            = "SigningKeyLost"
+	ReasonSigningKeyNotReady        = "SigningKeyNotReady"
 	ReasonStoreUnreadable           = "StoreUnreadable"
+	ReasonSubscribed                = "Subscribed"
 	ReasonSufficient                = "Sufficient"
+	ReasonSuspended                 = "Suspended"
 	ReasonTermNotSold               = "TermNotSold"
 	ReasonTooManyChanges            = "TooManyChanges"
 	ReasonTooManyKeys               = "TooManyKeys"
 	ReasonVerified                  = "Verified"
 	ReasonVerifying                 = "Verifying"
 	ReasonVersionNotOffered         = "VersionNotOffered"
+	ReasonWebhookFailing            = "WebhookFailing"
 	ReasonWindowClosed              = "WindowClosed"
 )

@@ -1,8 +1,9 @@
 // Package v1alpha1 is the license-operator.io/v1alpha1 API: what people write
 // to declare software entitlements, and what the operator tells them about it.
 //
-// Cluster-scoped kinds belong to the platform team (Product, KeyIssuer) or to
-// the operator alone (LicenseKey, the ledger). Namespaced kinds belong to a
+// Cluster-scoped kinds belong to the platform team (Product, KeyIssuer,
+// Publisher) or to the operator alone (LicenseKey and Entitlement, the ledger of
+// keys and of services). Namespaced kinds belong to a
 // customer: a customer is a namespace.
 //
 // +kubebuilder:object:generate=true
@@ -26,6 +27,9 @@ func AddToScheme(s *runtime.Scheme) error {
 		&LicenseKey{}, &LicenseKeyList{},
 		&SoftwareSubscription{}, &SoftwareSubscriptionList{},
 		&LicenseServer{}, &LicenseServerList{},
+		&Publisher{}, &PublisherList{},
+		&MarketplaceSubscription{}, &MarketplaceSubscriptionList{},
+		&Entitlement{}, &EntitlementList{},
 	)
 	metav1.AddToGroupVersion(s, GroupVersion)
 	return nil

@@ -146,7 +146,7 @@ type SubscriptionIdentity struct {
 	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name"`
 
-	// uid that the subscription had when the key was issued. After a restore
+	// uid that the subscription had at the purchase. After a restore
 	// the subscription has another one and is found by name.
 	// +required
 	// +kubebuilder:validation:Type=string

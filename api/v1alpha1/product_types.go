@@ -13,6 +13,11 @@ const (
 )
 
 // ProductSpec is one entry of the catalogue.
+// +kubebuilder:validation:XValidation:rule="has(self.software) != has(self.saas)",message="set exactly one of software and saas"
+// +kubebuilder:validation:XValidation:rule="has(self.software) == has(oldSelf.software)",message="a product stays what it is: publish another one"
+// +kubebuilder:validation:XValidation:rule="!has(self.saas) || self.terms.all(t, t.term != 'Perpetual')",message="saas runs for a term: Perpetual is for software",fieldPath=".terms"
+// +kubebuilder:validation:XValidation:rule="!has(self.saas) || self.saas.plans.all(p, !has(p.terms) || p.terms.all(t, t.price.currency == self.terms[0].price.currency))",message="all prices of a SaaS product are in one currency",fieldPath=".saas.plans"
+// +kubebuilder:validation:XValidation:rule="!has(self.saas) || self.terms.all(t, t.price.currency == self.terms[0].price.currency)",message="all prices of a SaaS product are in one currency",fieldPath=".terms"
 type ProductSpec struct {
 	// displayName is what people call the product.
 	// +required
@@ -26,8 +31,12 @@ type ProductSpec struct {
 	Customers *Customers `json:"customers,omitempty"`
 
 	// software describes a product that is installed and opened with a key.
-	// +required
-	Software SoftwareProduct `json:"software"`
+	// +optional
+	Software *SoftwareProduct `json:"software,omitempty"`
+
+	// saas describes a service that a publisher runs.
+	// +optional
+	SaaS *SaaSProduct `json:"saas,omitempty"`
 
 	// terms are the ways to buy the product, each with its price and
 	// cancellation policy. A change affects later purchases only: what a
@@ -36,7 +45,7 @@ type ProductSpec struct {
 	// +listType=map
 	// +listMapKey=term
 	// +kubebuilder:validation:MinItems=1
-	// +kubebuilder:validation:MaxItems=4
+	// +kubebuilder:validation:MaxItems=7
 	Terms []TermOffer `json:"terms"`
 }
 
@@ -196,7 +205,7 @@ type Architecture string
 // TermOffer is one way to buy a product.
 // +kubebuilder:validation:XValidation:rule="self.term != 'Perpetual' || !has(self.cancellation) || self.cancellation.refund == 'Full'",message="a perpetual purchase has no days to prorate by: its refund must be Full"
 type TermOffer struct {
-	// term is how long a purchase lasts: P1M, P1Y, P3Y or Perpetual.
+	// term is how long a purchase lasts: P1M, P1Y to P5Y, or Perpetual.
 	// +required
 	Term Term `json:"term"`
 
@@ -206,9 +215,103 @@ type TermOffer struct {
 	Price Money `json:"price"`
 
 	// cancellation policy. When absent it is 7 days with a prorated refund,
-	// for Perpetual 30 days with a full one.
+	// for Perpetual 30 days with a full one, and for SaaS 3 days with a full
+	// one.
 	// +optional
 	Cancellation *CancellationPolicy `json:"cancellation,omitempty"`
+}
+
+// SaaSProduct is a service that a publisher runs and activates.
+type SaaSProduct struct {
+	// publisherRef names the Publisher.
+	// +required
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="publisherRef is immutable: another publisher's service is another product"
+	PublisherRef Reference `json:"publisherRef"`
+
+	// offerID is what the publisher calls the product.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=50
+	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9][A-Za-z0-9._-]*$`
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="offerID is immutable: the publisher knows what was sold by it"
+	OfferID string `json:"offerID"`
+
+	// plans that customers choose from. A change affects later purchases and
+	// changes of plan only. Plans are not taken out while they are in use: set
+	// stopSell instead.
+	// +required
+	// +listType=map
+	// +listMapKey=id
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=50
+	Plans []Plan `json:"plans"`
+}
+
+// Plan is one level of service of a SaaS product.
+type Plan struct {
+	// id is what the publisher calls the plan.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=50
+	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9][A-Za-z0-9._-]*$`
+	ID string `json:"id"`
+
+	// displayName is what people call the plan.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=200
+	// +kubebuilder:validation:Pattern=`^\S(.*\S)?$`
+	DisplayName string `json:"displayName"`
+
+	// description of what the plan includes.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Description string `json:"description,omitempty"`
+
+	// seats bounds how many seats can be had. When absent the plan has one
+	// price whoever uses it, and no quantity.
+	// +optional
+	Seats *SeatBounds `json:"seats,omitempty"`
+
+	// trial is how long the plan is free at first. A trial is part of each
+	// first purchase of the product by a customer and cannot be waived. It
+	// turns paid when it ends, unless spec.autoRenew of the subscription is
+	// false.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="self.matches('[1-9]')",message="a trial lasts for some time: leave it out, or give at least one second"
+	Trial Duration `json:"trial,omitempty"`
+
+	// terms with the plan's own prices. When absent those of the product apply.
+	// +optional
+	// +listType=map
+	// +listMapKey=term
+	// +kubebuilder:validation:MaxItems=6
+	// +kubebuilder:validation:XValidation:rule="self.all(t, t.term != 'Perpetual')",message="saas runs for a term: Perpetual is for software"
+	Terms []TermOffer `json:"terms,omitempty"`
+
+	// stopSell takes the plan out of the catalogue: nobody can choose it any
+	// more, and who has it keeps it.
+	// +optional
+	// +default=false
+	StopSell bool `json:"stopSell,omitempty"`
+}
+
+// SeatBounds is how many seats of a plan one subscription can have.
+// +kubebuilder:validation:XValidation:rule="self.min <= self.max",message="min is at most max"
+type SeatBounds struct {
+	// min is the smallest number of seats.
+	// +optional
+	// +default=1
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000000
+	Min int64 `json:"min,omitempty"`
+
+	// max is the largest number of seats.
+	// +optional
+	// +default=1000000
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000000
+	Max int64 `json:"max,omitempty"`
 }
 
 // ProductStatus is what the operator found out about a Product.
@@ -233,9 +336,11 @@ type ProductStatus struct {
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:scope=Cluster,categories=licensing,shortName=lprod
 // +kubebuilder:selectablefield:JSONPath=`.spec.software.keys.issuerRef.name`
+// +kubebuilder:selectablefield:JSONPath=`.spec.saas.publisherRef.name`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Display name",type=string,JSONPath=`.spec.displayName`
 // +kubebuilder:printcolumn:name="Issuer",type=string,JSONPath=`.spec.software.keys.issuerRef.name`
+// +kubebuilder:printcolumn:name="Publisher",type=string,JSONPath=`.spec.saas.publisherRef.name`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
 type Product struct {
@@ -249,6 +354,14 @@ type Product struct {
 	// +optional
 	// +kubebuilder:default={"observedGeneration":-1}
 	Status ProductStatus `json:"status,omitempty"`
+}
+
+// Versions on offer, if the product is software.
+func (p *Product) Versions() []ProductVersion {
+	if p.Spec.Software == nil {
+		return nil
+	}
+	return p.Spec.Software.Versions
 }
 
 // Conditions gives access to the status conditions.

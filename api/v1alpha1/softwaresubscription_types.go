@@ -25,7 +25,7 @@ type SoftwareSubscriptionSpec struct {
 	// +kubebuilder:validation:Maximum=100000
 	Quantity int64 `json:"quantity,omitempty"`
 
-	// term is how long the purchase lasts: P1M, P1Y, P3Y or Perpetual. The
+	// term is how long the purchase lasts: P1M, P1Y to P5Y, or Perpetual. The
 	// product says which of them are sold.
 	// +required
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="term is immutable: another term is another subscription"

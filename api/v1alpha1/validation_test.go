@@ -33,11 +33,22 @@ const (
 	iss  = "KeyIssuer"
 	lkey = "LicenseKey"
 	lsrv = "LicenseServer"
+	svc  = "Product of a publisher"
+	pub  = "Publisher"
+	mkt  = "MarketplaceSubscription"
+	ent  = "Entitlement"
 )
+
+// kindOf is the first word of what a base is called by.
+func kindOf(base string) string {
+	kind, _, _ := strings.Cut(base, " ")
+	return kind
+}
 
 const fingerprint = "0123456789abcdef0123456789abcdef01234567"
 
-// bases are the smallest useful objects; rows change them.
+// bases are the smallest useful objects; rows change them. Each is called by its
+// kind, and where a kind has several by something after that.
 var bases = map[string]string{
 	sub: `
 metadata: {name: office, namespace: contoso}
@@ -70,6 +81,10 @@ spec:
 	lsrv: `
 metadata: {name: rds-1, namespace: contoso}
 spec: {windowsServerVersion: "2022"}`,
+	svc: serviceBase,
+	pub: publisherBase,
+	mkt: marketplaceBase,
+	ent: entitlementBase,
 }
 
 // row is one write to the API server.
@@ -174,7 +189,7 @@ var rows = map[string]row{
 	"the machines have the new key":               {sub, volume("2026-03-01T00:00:00Z"), "spec: {volumeLicensing: {makDeployed: true}}", "", ""},
 	"a customer does not come from KMS after all": {sub, volume("2026-03-01T00:00:00Z"), "spec: {volumeLicensing: null}", "", ""},
 
-	"a term is offered once":                                 {prod, "", offers("P1Y", "P1M", "P1Y"), "spec.terms[]", "Duplicate value"},
+	"a term is offered once":                                 {prod, "", "spec: {terms: " + offers("P1Y", "P1M", "P1Y") + "}", "spec.terms[]", "Duplicate value"},
 	"a version is listed once":                               {prod, "", `spec: {software: {versions: [{version: "1"}, {version: "1"}]}}`, "spec.software.versions[]", "Duplicate value"},
 	"a build is listed once":                                 {prod, "", builds("language: fr", "language: fr"), "spec.software.versions[].builds[]", "Duplicate value"},
 	"a build is x64 unless it says otherwise":                {prod, "", builds("language: fr", "language: fr, architecture: x64"), "spec.software.versions[].builds[]", "Duplicate value"},
@@ -324,13 +339,6 @@ var (
 		"p7d":                        "give weeks, or days",
 		"P7DT":                       "give weeks, or days",
 	}}
-	lifetimes = values{[]string{"P5D", "PT1S", "P1W", "P9999DT9999H9999M99999S"}, map[string]string{
-		"P9999DT9999H9999M99999.99S": "Too long: may not be more than 23 bytes",
-		"P0D":                        "a link has to work for some time: give at least one second",
-		"P0DT0H0M0S":                 "a link has to work for some time: give at least one second",
-		"P1M":                        "give weeks, or days",
-		"5 days":                     "give weeks, or days",
-	}}
 	serverVersions = values{[]string{`"2016"`, `"2019"`, `"2022"`, `"2025"`}, map[string]string{
 		`"2012"`: "Unsupported value", `"2012 R2"`: "Unsupported value", `"2024"`: "Unsupported value", `""`: "Unsupported value",
 	}}
@@ -382,19 +390,23 @@ var (
 		"2026-09-01T00:00:00x5Z":    noInstant,
 		"2026-09-01T00:00:00+99:99": noInstant,
 	}}
-	termNames     = oneOf("P1M", "P1Y", "P3Y", "Perpetual")
+	runningTerms  = oneOf("P1M", "P1Y", "P2Y", "P3Y", "P4Y", "P5Y")
+	termNames     = values{append([]string{"Perpetual"}, runningTerms.accepted...), runningTerms.refused}
+	refunds       = oneOf("Prorated", "Full")
 	architectures = oneOf("x64", "x86", "arm64")
 	conditions    = values{[]string{repeat(16, conditionN)}, map[string]string{
 		repeat(17, conditionN): "Too many: 17: must have at most 16 items",
 	}}
 )
 
-// fields has every field with a bound, a pattern or an enum. Where in is
-// empty, the path alone says where the value goes.
-var fields = []struct {
-	kind, path, in string // in: patch with $ for the value
+// bounded is a field with a bound, a pattern or an enum.
+type bounded struct {
+	kind, path, in string // in: patch with $ for the value; empty when the path alone says where it goes
 	values
-}{
+}
+
+// fields has every field of that sort, together with those of the other files.
+var fields = []bounded{
 	{sub, "spec.productRef.name", "", names},
 	{sub, "spec.quantity", "", quantities},
 	{sub, "spec.term", "", termNames},
@@ -427,7 +439,7 @@ var fields = []struct {
 	{prod, "spec.software.keys.issuerRef.name", "", names},
 	{prod, "spec.software.keys.per", "", oneOf("Subscription", "License")},
 	{prod, "spec.software.downgradeVersions", "", numbers(0, 31)},
-	{prod, "spec.software.downloadLinkLifetime", "", lifetimes},
+	{prod, "spec.software.downloadLinkLifetime", "", lasting("a link has to work for some time: give at least one second")},
 	{prod, "spec.software.remoteDesktop.version", "", serverVersions},
 	{prod, "spec.software.versions[].officeDeployment.productID", officeAs("productID: $, channel: a"), toolNames},
 	{prod, "spec.software.versions[].officeDeployment.channel", officeAs("productID: a, channel: $"), toolNames},
@@ -463,15 +475,10 @@ var fields = []struct {
 			strings.Repeat("0F", 32): "should match '^[0-9a-f]{64}$'",
 			strings.Repeat("0g", 32): "should match '^[0-9a-f]{64}$'",
 		}}},
-	{prod, "spec.terms", "spec: $", values{[]string{offers("P1Y")[6:], offers("P1M", "P1Y", "P3Y", "Perpetual")[6:]}, map[string]string{
-		"{terms: []}": "should have at least 1 items",
-		offers("P1M", "P1Y", "P3Y", "Perpetual", "P1M")[6:]: "Too many: 5: must have at most 4 items",
+	{prod, "spec.terms", "", values{[]string{offers("P1Y"), offers("P1M", "P1Y", "P2Y", "P3Y", "P4Y", "P5Y", "Perpetual")}, map[string]string{
+		"[]": "should have at least 1 items",
+		offers("P1M", "P1Y", "P2Y", "P3Y", "P4Y", "P5Y", "Perpetual", "P1M"): "Too many: 8: must have at most 7 items",
 	}}},
-	{prod, "spec.terms[].term", offers("$"), oneOf("P1M", "P1Y", "P3Y", "Perpetual")},
-	{prod, "spec.terms[].price.amount", "spec: {terms: [{term: P1Y, price: {amount: $, currency: EUR}}]}", amounts},
-	{prod, "spec.terms[].price.currency", `spec: {terms: [{term: P1Y, price: {amount: "1", currency: $}}]}`, currencies},
-	{prod, "spec.terms[].cancellation.window", perpetual("cancellation: {window: $, refund: Full}"), windows},
-	{prod, "spec.terms[].cancellation.refund", `spec: {terms: [{term: P1Y, price: {amount: "1", currency: EUR}, cancellation: {window: P7D, refund: $}}]}`, oneOf("Prorated", "Full")},
 	{prod, "status.conditions", "", conditions},
 
 	{iss, "spec.pool.format", "", oneOf("5x5")},
@@ -514,7 +521,7 @@ var fields = []struct {
 	{lkey, "spec.purchase.unitPrice.amount", "", amounts},
 	{lkey, "spec.purchase.unitPrice.currency", "", currencies},
 	{lkey, "spec.purchase.cancellation.window", "", windows},
-	{lkey, "spec.purchase.cancellation.refund", "", oneOf("Prorated", "Full")},
+	{lkey, "spec.purchase.cancellation.refund", "", refunds},
 
 	{lsrv, "spec.windowsServerVersion", "", serverVersions},
 	{lsrv, "spec.licenseServerID", "", serverIDs},
@@ -544,7 +551,21 @@ func offers(terms ...string) string {
 	for i, term := range terms {
 		terms[i] = "{term: " + term + `, price: {amount: "1", currency: EUR}}`
 	}
-	return "spec: {terms: [" + strings.Join(terms, ", ") + "]}"
+	return "[" + strings.Join(terms, ", ") + "]"
+}
+
+// offerFields are the fields of each TermOffer in the list at a path. The list
+// goes to the $ of a patch.
+func offerFields(kind, path, in string, terms, currencies values) []bounded {
+	one := func(fields string) string { return with(in, "[{"+fields+"}]") }
+	const price = `price: {amount: "1", currency: EUR}`
+	return []bounded{
+		{kind, path + "[].term", one("term: $, " + price), terms},
+		{kind, path + "[].price.amount", one("term: P1Y, price: {amount: $, currency: EUR}"), amounts},
+		{kind, path + "[].price.currency", one(`term: P1Y, price: {amount: "1", currency: $}`), currencies},
+		{kind, path + "[].cancellation.window", one("term: P1Y, " + price + ", cancellation: {window: $, refund: Full}"), windows},
+		{kind, path + "[].cancellation.refund", one("term: P1Y, " + price + ", cancellation: {window: P7D, refund: $}"), refunds},
+	}
 }
 
 func perpetual(more string) string {
@@ -594,9 +615,20 @@ func linkFor(field string) string {
 	return "status: {download: {" + strings.Join(fields, ", ") + "}}"
 }
 
+// lasting are durations longer than nothing, and what is said of the others.
+func lasting(zero string) values {
+	return values{[]string{"P5D", "PT1S", "P1W", "P9999DT9999H9999M99999S"}, map[string]string{
+		"P9999DT9999H9999M99999.99S": "Too long: may not be more than 23 bytes",
+		"P0D":                        zero,
+		"P0DT0H0M0S":                 zero,
+		"P1M":                        "give weeks, or days",
+		"5 days":                     "give weeks, or days",
+	}}
+}
+
 func oneOf(accepted ...string) values {
 	return values{accepted, map[string]string{
-		"P2Y": "Unsupported value", strings.ToUpper(accepted[0]) + "x": "Unsupported value", `""`: "Unsupported value",
+		"P7Y": "Unsupported value", strings.ToUpper(accepted[0]) + "x": "Unsupported value", `""`: "Unsupported value",
 	}}
 }
 
@@ -630,10 +662,16 @@ func nest(path string) string {
 // table is rows together with a row for each value of fields.
 var table = sync.OnceValue(func() map[string]row {
 	all := map[string]row{}
-	for name, r := range rows {
-		all[name] = r
+	for _, some := range []map[string]row{rows, serviceRows, publisherRows, marketplaceRows, entitlementRows} {
+		for name, r := range some {
+			if _, dup := all[name]; dup {
+				panic("two rows are called " + name)
+			}
+			all[name] = r
+		}
 	}
-	for _, f := range fields {
+	terms := offerFields(prod, "spec.terms", nest("spec.terms"), termNames, currencies)
+	for _, f := range slices.Concat(fields, terms, serviceFields, publisherFields, marketplaceFields, entitlementFields) {
 		in := f.in
 		if in == "" {
 			in = nest(f.path)
@@ -661,13 +699,13 @@ var table = sync.OnceValue(func() map[string]row {
 
 func base(t *testing.T, kind string) map[string]any {
 	t.Helper()
-	return merge(parse(t, bases[kind]), map[string]any{"apiVersion": "license-operator.io/v1alpha1", "kind": kind})
+	return merge(parse(t, bases[kind]), map[string]any{"apiVersion": "license-operator.io/v1alpha1", "kind": kindOf(kind)})
 }
 
 // write returns the object that a row writes and the errors it gets.
 func (r row) write(t *testing.T) (map[string]any, field.ErrorList) {
 	t.Helper()
-	d := definitionOf(t, r.kind)
+	d := definitionOf(t, kindOf(r.kind))
 	obj := base(t, r.kind)
 	var old map[string]any
 	if r.stored != "" {
@@ -702,10 +740,11 @@ func (r row) wanted(errs field.ErrorList) *field.Error {
 }
 
 func TestCRDsAreAccepted(t *testing.T) {
-	if all, err := definitions(); err != nil || len(all) != len(bases) {
-		t.Fatalf("%d CRDs, %d kinds with rows: %v", len(all), len(bases), err)
+	all, err := definitions()
+	if err != nil || len(all) == 0 {
+		t.Fatalf("%d CRDs: %v", len(all), err)
 	}
-	for kind := range bases {
+	for kind := range all {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel() // estimating the cost of rules takes the most time here
 			for _, err := range crdvalidation.ValidateCustomResourceDefinition(context.Background(), &definitionOf(t, kind).internal) {
@@ -738,10 +777,13 @@ func TestWhatIsAcceptedCanBeRead(t *testing.T) {
 		iss:  func() any { return &v1alpha1.KeyIssuer{} },
 		lkey: func() any { return &v1alpha1.LicenseKey{} },
 		lsrv: func() any { return &v1alpha1.LicenseServer{} },
+		pub:  func() any { return &v1alpha1.Publisher{} },
+		mkt:  func() any { return &v1alpha1.MarketplaceSubscription{} },
+		ent:  func() any { return &v1alpha1.Entitlement{} },
 	}
 	for name, r := range table() {
 		if obj, errs := r.write(t); len(errs) == 0 {
-			if err := json.Unmarshal([]byte(asJSON(t, obj)), read[r.kind]()); err != nil {
+			if err := json.Unmarshal([]byte(asJSON(t, obj)), read[kindOf(r.kind)]()); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
@@ -756,7 +798,7 @@ type check struct {
 }
 
 // checks collects them. Those of metav1.Condition itself are not ours.
-func checks(s *apiextensionsv1.JSONSchemaProps, at string) []check {
+func checks(kind string, s *apiextensionsv1.JSONSchemaProps, at string) []check {
 	var all []check
 	add := func(refusal string, reached func(any) bool) {
 		all = append(all, check{at, refusal, reached})
@@ -787,7 +829,7 @@ func checks(s *apiextensionsv1.JSONSchemaProps, at string) []check {
 	for _, e := range s.Enum {
 		var value any
 		_ = json.Unmarshal(e.Raw, &value)
-		if unreachable[fmt.Sprint(value, " in ", at)] {
+		if unreachable[fmt.Sprint(value, " in ", kind, at)] {
 			continue
 		}
 		add("Unsupported value", func(v any) bool { return v == value })
@@ -796,25 +838,27 @@ func checks(s *apiextensionsv1.JSONSchemaProps, at string) []check {
 		all = append(all, check{at + rule.FieldPath, rule.Message, nil})
 	}
 	for name, p := range s.Properties {
-		all = append(all, checks(&p, at+"."+name)...)
+		all = append(all, checks(kind, &p, at+"."+name)...)
 	}
 	if s.Items != nil && s.Items.Schema != nil {
 		if len(s.XListMapKeys) > 0 {
 			all = append(all, check{at + "[]", "Duplicate value", nil})
 		}
 		if !strings.HasSuffix(at, "status.conditions") {
-			all = append(all, checks(s.Items.Schema, at+"[]")...)
+			all = append(all, checks(kind, s.Items.Schema, at+"[]")...)
 		}
 	}
 	return all
 }
 
 // unreachable are the fields whose pattern refuses every value that is as long
-// as maxLength, which is there to tell what a rule on it costs at most, and a
-// value that a rule refuses with words although the enum has it.
+// as maxLength, which is there to tell what a rule on it costs at most, and the
+// values that a rule refuses with words although the enum has them.
 var unreachable = map[string]bool{
-	"amount": true, "window": true, "licenseServerID": true,
-	"x86 in .spec.software.versions[].builds[].architecture": true,
+	"amount": true, "licenseServerID": true,
+	"x86 in Product.spec.software.versions[].builds[].architecture": true,
+	"Perpetual in Product.spec.saas.plans[].terms[].term":           true,
+	"Perpetual in MarketplaceSubscription.spec.term":                true,
 }
 
 func last(path string) string { return path[strings.LastIndex(path, ".")+1:] }
@@ -853,22 +897,27 @@ func flatten(v any, at string, into map[string][]any) {
 // Somebody who adds a bound or a rule has to show what it refuses and that it
 // does not refuse too much.
 func TestEveryCheckHasRows(t *testing.T) {
+	all, err := definitions()
+	if err != nil {
+		t.Fatal(err)
+	}
 	accepted := map[string]map[string][]any{}
 	refused := map[string][]*field.Error{}
-	for kind := range bases {
+	for kind := range all {
 		accepted[kind] = map[string][]any{}
 	}
 	for _, r := range table() {
 		obj, errs := r.write(t)
+		kind := kindOf(r.kind)
 		if err := r.wanted(errs); err != nil {
-			refused[r.kind] = append(refused[r.kind], err)
+			refused[kind] = append(refused[kind], err)
 		}
 		if len(errs) == 0 {
-			flatten(obj, "", accepted[r.kind])
+			flatten(obj, "", accepted[kind])
 		}
 	}
-	for kind := range bases {
-		for _, c := range checks(definitionOf(t, kind).schema(), "") {
+	for kind, d := range all {
+		for _, c := range checks(kind, d.schema(), "") {
 			at := strings.TrimPrefix(c.path, ".")
 			if !slices.ContainsFunc(refused[kind], func(err *field.Error) bool {
 				return path(err) == at && strings.Contains(err.ErrorBody(), c.refusal)
@@ -903,12 +952,20 @@ func TestDefaults(t *testing.T) {
 		"an issuer that signs": {iss, signed, "{" + signed + ", " + unseen + "}"},
 		"a customer who comes from KMS": {sub, volume("2026-03-01T00:00:00Z"),
 			"{spec: {quantity: 1, autoRenew: true, cancelled: false, volumeLicensing: {lastKMSActivation: '2026-03-01T00:00:00Z', makDeployed: false}}, " + unseen + "}"},
-		"a licence server":             {lsrv, "{}", "{" + unseen + "}"},
-		"a ledger entry has no status": {lkey, "{}", "spec: {state: Issued}"},
+		"a licence server": {lsrv, "{}", "{" + unseen + "}"},
+		"a service":        {svc, "{}", "{" + plan("stopSell: false") + ", " + unseen + "}"},
+		"a plan that is sold by the seat": {svc, plan("seats: {}"),
+			"{" + plan("seats: {min: 1, max: 1000000}, stopSell: false") + ", " + unseen + "}"},
+		"a publisher":              {pub, "{}", "{spec: {allowPrivateAddresses: false}, " + unseen + "}"},
+		"a service that is bought": {mkt, "{}", "{spec: {autoRenew: true, suspended: false, cancelled: false}, " + unseen + "}"},
+		"a service that is bought with a link to it": {mkt, "spec: {landingPage: {}, autoRenew: false}",
+			"{spec: {autoRenew: false, suspended: false, cancelled: false, landingPage: {renewal: 0}}, " + unseen + "}"},
+		"a service on record says all itself": {ent, "{}", "{}"},
+		"a ledger entry has no status":        {lkey, "{}", "spec: {state: Issued}"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := merge(base(t, tc.kind), parse(t, tc.change))
-			if errs := definitionOf(t, tc.kind).admit(got, nil); len(errs) > 0 {
+			if errs := definitionOf(t, kindOf(tc.kind)).admit(got, nil); len(errs) > 0 {
 				t.Fatal(errs.ToAggregate())
 			}
 			want := merge(base(t, tc.kind), parse(t, tc.want))
@@ -971,6 +1028,8 @@ func TestSamples(t *testing.T) {
 					err = yaml.UnmarshalStrict([]byte(doc), &corev1.Namespace{})
 				case kind == "Secret":
 					err = yaml.UnmarshalStrict([]byte(doc), &corev1.Secret{})
+				case kind == "ServiceAccount":
+					err = yaml.UnmarshalStrict([]byte(doc), &corev1.ServiceAccount{})
 				default:
 					err = definitionOf(t, kind).admit(obj, nil).ToAggregate()
 				}
