@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/shopspring/decimal"
-	"github.com/sosodev/duration"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -25,7 +23,10 @@ import (
 // and then there is nothing to choose.
 func (r *SoftwareSubscriptionReconciler) wanted(ctx context.Context, sub *v1alpha1.SoftwareSubscription, held []v1alpha1.LicenseKey) (*v1alpha1.Product, *choice, error) {
 	bought := len(held) > 0
-	p, err := r.product(ctx, sub)
+	p, err := product(ctx, r, sub.Spec.ProductRef.Name)
+	if err == nil && p.Spec.Software == nil {
+		err = stalled(v1alpha1.ReasonNotSoftware, "Product %s is a publisher's service: delete this subscription and buy a MarketplaceSubscription", p.Name)
+	}
 	if b := new(blocked); bought && errors.As(err, &b) {
 		return nil, nil, nil
 	}
@@ -33,7 +34,7 @@ func (r *SoftwareSubscriptionReconciler) wanted(ctx context.Context, sub *v1alph
 		return nil, nil, err
 	}
 	if !bought {
-		if err := r.offered(ctx, sub, p); err != nil {
+		if err := offered(ctx, r, sub.Namespace, p); err != nil {
 			return p, nil, err
 		}
 	}
@@ -41,34 +42,34 @@ func (r *SoftwareSubscriptionReconciler) wanted(ctx context.Context, sub *v1alph
 	return p, c, err
 }
 
-// product reads the Product of a subscription.
-func (r *SoftwareSubscriptionReconciler) product(ctx context.Context, sub *v1alpha1.SoftwareSubscription) (*v1alpha1.Product, error) {
+// product reads the Product that a subscription names.
+func product(ctx context.Context, from client.Reader, name string) (*v1alpha1.Product, error) {
 	var p v1alpha1.Product
-	err := r.Get(ctx, client.ObjectKey{Name: sub.Spec.ProductRef.Name}, &p)
+	err := from.Get(ctx, client.ObjectKey{Name: name}, &p)
 	if apierrors.IsNotFound(err) {
 		return nil, stalled(v1alpha1.ReasonProductNotFound,
-			"Product %s does not exist: create it, or delete this subscription and buy one that \"kubectl get products\" lists", sub.Spec.ProductRef.Name)
+			"Product %s does not exist: create it, or delete this subscription and buy one that \"kubectl get products\" lists", name)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading Product %s: %w", sub.Spec.ProductRef.Name, err)
+		return nil, fmt.Errorf("reading Product %s: %w", name, err)
 	}
 	return &p, nil
 }
 
-// offered says whether the customer may buy a product at all.
-func (r *SoftwareSubscriptionReconciler) offered(ctx context.Context, sub *v1alpha1.SoftwareSubscription, p *v1alpha1.Product) error {
+// offered says whether a customer may buy a product at all.
+func offered(ctx context.Context, from client.Reader, customer string, p *v1alpha1.Product) error {
 	selector, err := customers(p)
 	if err != nil || selector.Empty() {
 		return err
 	}
 	ns := &metav1.PartialObjectMetadata{}
 	ns.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
-	if err := r.Get(ctx, client.ObjectKey{Name: sub.Namespace}, ns); err != nil {
-		return fmt.Errorf("reading namespace %s: %w", sub.Namespace, err)
+	if err := from.Get(ctx, client.ObjectKey{Name: customer}, ns); err != nil {
+		return fmt.Errorf("reading namespace %s: %w", customer, err)
 	}
 	if !selector.Matches(labels.Set(ns.Labels)) {
 		return stalled(v1alpha1.ReasonNotOffered,
-			"Product %s is not offered to customer %s: delete this subscription and buy another product, or ask whoever publishes the catalogue to label the namespace as its spec.customers says", p.Name, sub.Namespace)
+			"Product %s is not offered to customer %s: delete this subscription and buy another product, or ask whoever publishes the catalogue to label the namespace as its spec.customers says", p.Name, customer)
 	}
 	return nil
 }
@@ -118,28 +119,10 @@ func defaultCancellation(t v1alpha1.Term) v1alpha1.CancellationPolicy {
 	if t == v1alpha1.TermPerpetual {
 		window, refund = terms.DefaultPerpetualWindow, v1alpha1.RefundFull
 	}
-	days := int(window / (24 * time.Hour))
-	return v1alpha1.CancellationPolicy{Window: v1alpha1.Duration(fmt.Sprintf("P%dD", days)), Refund: refund}
+	return v1alpha1.CancellationPolicy{Window: days(window), Refund: refund}
 }
 
-// contract gives the rules what was agreed, as the ledger has it.
-func contract(held []v1alpha1.LicenseKey) (terms.Contract, error) {
-	p := held[0].Spec.Purchase
-	price, err := decimal.NewFromString(p.UnitPrice.Amount)
-	if err != nil {
-		return terms.Contract{}, fmt.Errorf("price of the purchase: %w", err)
-	}
-	window, err := duration.Parse(string(p.Cancellation.Window))
-	if err != nil {
-		return terms.Contract{}, fmt.Errorf("cancellation window of the purchase: %w", err)
-	}
-	c := terms.Contract{
-		Purchased: p.At.UTC(), Term: terms.Term(p.Term), Quantity: p.Quantity,
-		UnitPrice: price, Currency: p.UnitPrice.Currency,
-		Window: window.ToTimeDuration(), Refund: terms.Refund(p.Cancellation.Refund),
-	}
-	for _, change := range held[0].Spec.QuantityChanges {
-		c.Changes = append(c.Changes, terms.Change{At: change.At.UTC(), Quantity: change.Quantity})
-	}
-	return c, nil
+// days writes a length of whole days.
+func days(d time.Duration) v1alpha1.Duration {
+	return v1alpha1.Duration(fmt.Sprintf("P%dD", d/(24*time.Hour)))
 }

@@ -56,7 +56,7 @@ func (r *SoftwareSubscriptionReconciler) choose(ctx context.Context, sub *v1alph
 // through a configuration of the Office Deployment Tool.
 func (c *choice) download(sub *v1alpha1.SoftwareSubscription, p *v1alpha1.Product) error {
 	var offered []string
-	for _, v := range p.Spec.Software.Versions {
+	for _, v := range p.Versions() {
 		offered = append(offered, v.Version)
 	}
 	allowed := terms.AllowedVersions(offered, p.Spec.Software.DowngradeVersions)
@@ -78,7 +78,7 @@ func (c *choice) download(sub *v1alpha1.SoftwareSubscription, p *v1alpha1.Produc
 		return stalled(v1alpha1.ReasonVersionNotOffered,
 			"version %s of Product %s is not offered: set spec.download.version to one of %s", spec.Version, p.Name, strings.Join(allowed, ", "))
 	}
-	version := p.Spec.Software.Versions[i]
+	version := p.Versions()[i]
 	if spec.Architecture == "x86" {
 		return c.deploymentTool(spec, p, version)
 	}

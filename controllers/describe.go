@@ -10,19 +10,20 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/license-operator/license-operator/api/v1alpha1"
+	"github.com/license-operator/license-operator/internal/ledger"
 	"github.com/license-operator/license-operator/internal/terms"
 )
 
 // describe writes what holds now into the status of a subscription whose keys
 // are reserved, and returns when that changes.
 func describe(o order, held []v1alpha1.LicenseKey, delivered bool, now time.Time) (next time.Time, err error) {
-	c, err := contract(held)
+	c, err := ledger.Contract(held)
 	if err != nil {
 		return time.Time{}, err
 	}
 	sub, st := o.sub, &o.sub.Status
 	autoRenew := ptr.Deref(sub.Spec.AutoRenew, true)
-	period, _ := c.Follow(recorded(held, c), autoRenew, now)
+	period, _ := c.Follow(ledger.Recorded(held, c), autoRenew, now)
 	asOf := now
 	if n := len(c.Changes); n > 0 {
 		asOf = latest(now, c.Changes[n-1].At) // by the API server's clock, which may be ahead
@@ -87,7 +88,7 @@ func nextEvent(period terms.Period, window terms.Window, link terms.LinkStatus, 
 // describeEnd writes the last status of a subscription that was cancelled or
 // has expired.
 func describeEnd(sub *v1alpha1.SoftwareSubscription, held []v1alpha1.LicenseKey, state v1alpha1.LicenseKeyState, at metav1.Time, now time.Time) error {
-	c, err := contract(held)
+	c, err := ledger.Contract(held)
 	if err != nil {
 		return err
 	}
@@ -182,17 +183,6 @@ func refusalOf(sub *v1alpha1.SoftwareSubscription) string {
 
 func hasEnded(sub *v1alpha1.SoftwareSubscription) bool {
 	return sub.Status.State == v1alpha1.StateCancelled || sub.Status.State == v1alpha1.StateExpired
-}
-
-// recorded is the latest term that the ledger has on record.
-func recorded(held []v1alpha1.LicenseKey, c terms.Contract) terms.Period {
-	within := c.Purchased
-	for _, entry := range held {
-		if until := entry.Spec.RenewedUntil; until != nil {
-			within = until.Add(-time.Second)
-		}
-	}
-	return c.PeriodAt(within)
 }
 
 func termStatus(p terms.Period) *v1alpha1.TermStatus {

@@ -14,8 +14,21 @@
 //	status.go                           conditions, one write, when to look again
 //	notices.go                          tell people, by Events
 //
+// The way of a publisher's service:
+//
+//	marketplacesubscription_controller.go  reads the clock once, finds the entitlement, tells it in status
+//	marketplace_buy.go                     what the customer agrees to, put on record
+//	marketplace_follow.go                  cancel, suspend, and ask the publisher for changes
+//	marketplace_landing.go                 the Secret with the link to the publisher's site
+//	marketplace_describe.go                tell it in status
+//	marketplace_notices.go                 tell people, by Events
+//	webhook_controller.go                  tell the publisher, until its webhook has taken it
+//
+// What the publisher does comes through internal/fulfillment, into the same
+// Entitlement.
+//
 // The other kinds: product_controller.go with product_artifacts.go,
-// keyissuer_controller.go with keyissuer_pool.go and keyissuer_signed.go, and
-// licenseserver_controller.go. Who may read the keys: keyrole_controller.go
-// lists their Secrets in a Role.
+// publisher_controller.go, keyissuer_controller.go with keyissuer_pool.go and
+// keyissuer_signed.go, and licenseserver_controller.go. Who may read the keys
+// and links: keyrole_controller.go lists their Secrets in a Role.
 package controllers

@@ -17,19 +17,9 @@ import (
 
 	"github.com/license-operator/license-operator/api/v1alpha1"
 	"github.com/license-operator/license-operator/internal/keys"
+	"github.com/license-operator/license-operator/internal/ledger"
 	"github.com/license-operator/license-operator/internal/taken"
 )
-
-// ended reports how and when a purchase ended, if it did. Its first key ends
-// only with it; others are revoked when the quantity goes down.
-func ended(held []v1alpha1.LicenseKey) (v1alpha1.LicenseKeyState, metav1.Time, bool) {
-	for _, entry := range held {
-		if entry.Spec.Slot == 1 && entry.Spec.State != v1alpha1.LicenseKeyIssued && entry.Spec.EndedAt != nil {
-			return entry.Spec.State, *entry.Spec.EndedAt, true
-		}
-	}
-	return "", metav1.Time{}, false
-}
 
 // issued returns the entries of the keys that are valid.
 func issued(held []v1alpha1.LicenseKey) []v1alpha1.LicenseKey {
@@ -87,11 +77,11 @@ func (r *SoftwareSubscriptionReconciler) renewOrExpire(ctx context.Context, sub 
 	if len(held) == 0 {
 		return false, nil
 	}
-	c, err := contract(held)
+	c, err := ledger.Contract(held)
 	if err != nil {
 		return false, err
 	}
-	before := recorded(held, c)
+	before := ledger.Recorded(held, c)
 	period, expired := c.Follow(before, ptr.Deref(sub.Spec.AutoRenew, true), now)
 	if period == before && expired.IsZero() {
 		return false, nil

@@ -239,6 +239,9 @@ func (r *KeyIssuerReconciler) queue(ctx context.Context, issuer string, pool *ke
 	var products v1alpha1.ProductList
 	err := r.List(ctx, &products, client.MatchingFields{indexProductIssuer: issuer})
 	for _, p := range products.Items {
+		if p.Spec.Software == nil {
+			continue
+		}
 		var subs v1alpha1.SoftwareSubscriptionList
 		err = errors.Join(err, r.List(ctx, &subs, client.MatchingFields{indexUnsettled: p.Name}))
 		for i := range subs.Items {

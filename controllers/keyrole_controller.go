@@ -11,7 +11,9 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/ptr"
@@ -31,13 +33,14 @@ import (
 // What a Role grants, whoever writes it must hold: see the rule for secrets of
 // the SoftwareSubscriptionReconciler.
 //
+// +kubebuilder:rbac:groups=license-operator.io,resources=marketplacesubscriptions,verbs=get;list;watch
 // +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=roles,verbs=list;watch;create
 // +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=roles,resourceNames=license-operator-keys,verbs=get;update
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
 const (
-	// KeyRoleName is the name of the Role that lets read the key Secrets of a
-	// namespace, and nothing else.
+	// KeyRoleName is the name of the Role that lets read the Secrets of a
+	// namespace that were delivered, and nothing else.
 	KeyRoleName = "license-operator-keys"
 	// keyRoleEvery is how often the Role of a namespace is written at most.
 	keyRoleEvery = time.Second
@@ -50,13 +53,13 @@ const (
 )
 
 const (
-	keyRoleDescription = "Lets read the Secrets with licence keys in this namespace. license-operator keeps the list: bind this Role, and do not change it."
+	keyRoleDescription = "Lets read the Secrets with licence keys and links to publishers' sites in this namespace. license-operator keeps the list: bind this Role, and do not change it."
 	notOurs            = "this Role is left alone, because it does not have the label " + v1alpha1.LabelManagedBy + ": " + v1alpha1.ManagedByOperator +
-		"; delete it, if nobody needs it, and one that lists the Secrets with licence keys is made"
+		"; delete it, if nobody needs it, and one that lists the Secrets with licence keys and links is made"
 )
 
 // KeyRoleReconciler keeps in each customer's namespace a Role that lists the
-// Secrets that keys were delivered in.
+// Secrets in which keys, and links to publishers' sites, were delivered.
 type KeyRoleReconciler struct {
 	// Client reads from the manager's cache, which holds only Roles with our label.
 	client.Client
@@ -95,32 +98,48 @@ func (r *KeyRoleReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ct
 	return ctrl.Result{}, err
 }
 
-// delivered returns the names of the Secrets that hold keys, sorted. It
+// delivered returns the names of the Secrets of all subscriptions, sorted. It
 // believes status, which the operator alone writes, and not the labels of
 // Secrets, which anybody may write who makes one.
 func (r *KeyRoleReconciler) delivered(ctx context.Context, namespace string) ([]string, error) {
-	var subs v1alpha1.SoftwareSubscriptionList
-	if err := r.List(ctx, &subs, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
-		return nil, fmt.Errorf("listing the subscriptions of %s: %w", namespace, err)
-	}
 	var names []string
-	for i := range subs.Items {
-		if name := deliveredIn(&subs.Items[i]); name != "" {
-			names = append(names, name)
+	for _, subs := range []client.ObjectList{&v1alpha1.SoftwareSubscriptionList{}, &v1alpha1.MarketplaceSubscriptionList{}} {
+		if err := r.List(ctx, subs, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
+			return nil, fmt.Errorf("listing the subscriptions of %s: %w", namespace, err)
+		}
+		err := meta.EachListItem(subs, func(o runtime.Object) error {
+			if name := deliveredIn(o.(client.Object)); name != "" {
+				names = append(names, name)
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
 		}
 	}
 	slices.Sort(names)
 	return slices.Compact(names), nil
 }
 
-// deliveredIn is the name of the Secret that holds the keys of a subscription,
-// empty if there is none. When a subscription is being deleted, the operator no
-// longer looks at what is there under that name.
-func deliveredIn(sub *v1alpha1.SoftwareSubscription) string {
-	if sub.Status.Keys == nil || !sub.DeletionTimestamp.IsZero() {
+// deliveredIn is the name of the Secret that holds the keys of a subscription, or
+// the link to its publisher's site, empty if there is none. When a subscription
+// is being deleted, the operator no longer looks at what is there under that
+// name.
+func deliveredIn(o client.Object) string {
+	if !o.GetDeletionTimestamp().IsZero() {
 		return ""
 	}
-	return sub.Status.Keys.SecretName
+	switch sub := o.(type) {
+	case *v1alpha1.SoftwareSubscription:
+		if sub.Status.Keys != nil {
+			return sub.Status.Keys.SecretName
+		}
+	case *v1alpha1.MarketplaceSubscription:
+		if sub.Status.LandingPage != nil {
+			return sub.Status.LandingPage.SecretName
+		}
+	}
+	return ""
 }
 
 // find returns the Role, nil if there is none. The cache may be late, and does
@@ -210,6 +229,7 @@ func (r *KeyRoleReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("keyrole").
 		Watches(&v1alpha1.SoftwareSubscription{}, keyRoleLater, builder.WithPredicates(deliveryChanged)).
+		Watches(&v1alpha1.MarketplaceSubscription{}, keyRoleLater, builder.WithPredicates(deliveryChanged)).
 		Watches(&rbacv1.Role{}, keyRoleLater, builder.WithPredicates(isKeyRole)).
 		WithOptions(controller.Options{ReconciliationTimeout: passTimeout, UsePriorityQueue: ptr.To(true), RateLimiter: keyRoleBackoff()}).
 		Complete(r)
@@ -232,7 +252,7 @@ func wakeKeyRole(o client.Object, q queue) {
 }
 
 var deliveryChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
-	return deliveredIn(e.ObjectOld.(*v1alpha1.SoftwareSubscription)) != deliveredIn(e.ObjectNew.(*v1alpha1.SoftwareSubscription))
+	return deliveredIn(e.ObjectOld) != deliveredIn(e.ObjectNew)
 }}
 
 var isKeyRole = predicate.NewPredicateFuncs(func(o client.Object) bool { return o.GetName() == KeyRoleName })

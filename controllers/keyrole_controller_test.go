@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
 	"sigs.k8s.io/controller-runtime/pkg/event"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/license-operator/license-operator/api/v1alpha1"
@@ -106,6 +107,29 @@ func (k *keyRoles) cancel(name string) {
 	sub := &v1alpha1.SoftwareSubscription{ObjectMeta: metav1.ObjectMeta{Namespace: k.customer, Name: name}}
 	k.edit(sub, func() { sub.Spec.Cancelled = true })
 	k.pass(name)
+}
+
+// link has the status of a marketplace subscription, which is made if need be,
+// tell that its link is in a Secret, or in none if that is empty.
+func (k *keyRoles) link(name, secret string) *v1alpha1.MarketplaceSubscription {
+	k.t.Helper()
+	sub := &v1alpha1.MarketplaceSubscription{
+		ObjectMeta: metav1.ObjectMeta{Namespace: k.customer, Name: name},
+		Spec:       v1alpha1.MarketplaceSubscriptionSpec{ProductRef: v1alpha1.Reference{Name: "coffee"}, Term: v1alpha1.TermMonth},
+	}
+	if err := live.Create(k.t.Context(), sub); apierrors.IsAlreadyExists(err) {
+		sub = get(k.t, &v1alpha1.MarketplaceSubscription{}, k.customer, name)
+	} else if err != nil {
+		k.t.Fatal(err)
+	}
+	sub.Status.LandingPage = nil
+	if secret != "" {
+		sub.Status.LandingPage = &v1alpha1.LandingPageStatus{SecretName: secret, ExpiresAt: metav1.NewTime(k.clock.Now().Add(day))}
+	}
+	if err := live.Status().Update(k.t.Context(), sub); err != nil {
+		k.t.Fatal(err)
+	}
+	return sub
 }
 
 func (k *keyRoles) makeSecret(name string, labels map[string]string) {
@@ -243,6 +267,35 @@ func TestKeyRole(t *testing.T) {
 				}
 			},
 			granted: "nothing", writes: updated,
+		},
+		"a link to a publisher's site, and a key": {
+			first: func(k *keyRoles) { k.link("coffee", "coffee-landing"); k.sell("sub") }, granted: reads("coffee-landing", "sub-key"), writes: created,
+		},
+		"a link of an own name, and one more": {
+			first: func(k *keyRoles) { k.link("coffee", "z") }, then: func(k *keyRoles) { k.link("tea", "tea-landing") },
+			granted: reads("tea-landing", "z"), writes: updated,
+		},
+		"a link that was not delivered": {
+			first: func(k *keyRoles) { k.makeSecret("coffee-landing", ours); k.link("coffee", "") }, granted: "no Role",
+		},
+		"a link that is delivered no longer": {
+			first: func(k *keyRoles) { k.link("coffee", "coffee-landing") }, then: func(k *keyRoles) { k.link("coffee", "") },
+			granted: "nothing", writes: updated,
+		},
+		"a link of a subscription that is being deleted": {
+			first: func(k *keyRoles) {
+				sub := k.link("coffee", "coffee-landing")
+				k.edit(sub, func() { sub.Finalizers = []string{"example.com/wait"} })
+			},
+			then: func(k *keyRoles) {
+				if err := live.Delete(k.t.Context(), get(k.t, &v1alpha1.MarketplaceSubscription{}, k.customer, "coffee")); err != nil {
+					k.t.Fatal(err)
+				}
+			},
+			granted: "nothing", writes: updated,
+		},
+		"a link in another namespace": {
+			first: func(k *keyRoles) { newKeyRoles(k.t).link("coffee", "coffee-landing"); k.sell("sub") }, granted: reads("sub-key"), writes: created,
 		},
 		"somebody grants all Secrets with it": {
 			first:   func(k *keyRoles) { k.makeRole(ours, allSecrets); k.sell("sub") },
@@ -474,6 +527,66 @@ func TestKeyRolePassesAreASecondApart(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A subscription of either kind wakes the Role under a manager. Each has a
+// customer of its own, because a Role that was written wakes itself.
+func TestKeyRoleIsWoken(t *testing.T) {
+	keys, link := newKeyRoles(t), newKeyRoles(t)
+	mgr, err := ctrl.NewManager(apiServer, ctrl.Options{
+		Scheme: scheme, Cache: CacheOptions([]string{keys.customer, link.customer}), Metrics: metricsserver.Options{BindAddress: "0"}, HealthProbeBindAddress: "0",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &KeyRoleReconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Events: mgr.GetEventRecorder("license-operator")}
+	if err := r.SetupWithManager(mgr); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- mgr.Start(ctx) }()
+	keys.sell("sub")
+	link.link("coffee", "coffee-landing")
+	for k, want := range map[*keyRoles]string{keys: reads("sub-key"), link: reads("coffee-landing")} {
+		for deadline := time.Now().Add(20 * time.Second); k.granted() != want; time.Sleep(20 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("the Role grants %s, want %s", k.granted(), want)
+			}
+		}
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// What else changes of a subscription does not wake it.
+func TestKeyRoleIsWokenByDeliveries(t *testing.T) {
+	software := func(secret string) client.Object {
+		return &v1alpha1.SoftwareSubscription{Status: v1alpha1.SoftwareSubscriptionStatus{State: "Active", Keys: &v1alpha1.IssuedKeys{SecretName: secret}}}
+	}
+	service := func(secret string) client.Object {
+		return &v1alpha1.MarketplaceSubscription{Status: v1alpha1.MarketplaceSubscriptionStatus{LandingPage: &v1alpha1.LandingPageStatus{SecretName: secret}}}
+	}
+	gone := service("a")
+	gone.SetDeletionTimestamp(&metav1.Time{Time: time.Now()})
+	for name, tc := range map[string]struct {
+		before, after client.Object
+		wakes         bool
+	}{
+		"keys are delivered":         {&v1alpha1.SoftwareSubscription{}, software("a"), true},
+		"a link is delivered":        {&v1alpha1.MarketplaceSubscription{}, service("a"), true},
+		"a link is in another place": {service("a"), service("b"), true},
+		"a link is there no longer":  {service("a"), &v1alpha1.MarketplaceSubscription{}, true},
+		"a service is being deleted": {service("a"), gone, true},
+		"something else of software": {software("a"), software("a"), false},
+		"something else of services": {service("a"), service("a"), false},
+	} {
+		if got := deliveryChanged.Update(event.UpdateEvent{ObjectOld: tc.before, ObjectNew: tc.after}); got != tc.wakes {
+			t.Errorf("%s: wakes %v", name, got)
+		}
+	}
 }
 
 // Of Secrets and Roles the manager's cache holds only those with our label.

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/license-operator/license-operator/api/v1alpha1"
 	"github.com/license-operator/license-operator/internal/terms"
@@ -21,6 +22,9 @@ import (
 
 // reporter is who Events say they are from.
 const reporter = "license-operator.io/controllers"
+
+// maxNote is what an Event holds, in bytes.
+const maxNote = 1024
 
 // announce sends the notices of a subscription that are due, and returns when
 // the next one will be. Status is written afterwards and has on record up to
@@ -54,10 +58,9 @@ func (r *SoftwareSubscriptionReconciler) announce(ctx context.Context, before, s
 	}
 	sub.Status.NoticedUntil = ptr.To(metav1.NewTime(now))
 	for _, a := range due {
-		err := r.Create(ctx, eventFor(sub, a, r.Clock.Now()))
-		if err != nil && !apierrors.IsAlreadyExists(err) && !apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
+		if err := send(ctx, r.Client, sub, "SoftwareSubscription", a, note(sub, a), r.Clock.Now()); err != nil {
 			sub.Status.NoticedUntil = ptr.To(metav1.NewTime(noticed))
-			return next, fmt.Errorf("sending the notice %s: %w", a.Notice, err)
+			return next, err
 		}
 	}
 	return next, nil
@@ -118,21 +121,30 @@ func lifeOf(sub *v1alpha1.SoftwareSubscription) (terms.Life, bool) {
 	return life, true
 }
 
-// eventFor makes the Event of a notice.
-func eventFor(sub *v1alpha1.SoftwareSubscription, a terms.Announcement, now time.Time) *eventsv1.Event {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s %s %d", sub.UID, a.Notice, a.At.Unix()))
+// send makes the Event of a notice, unless it is there.
+func send(ctx context.Context, c client.Client, sub client.Object, kind string, a terms.Announcement, text string, now time.Time) error {
+	err := c.Create(ctx, eventFor(sub, kind, a, text, now))
+	if err != nil && !apierrors.IsAlreadyExists(err) && !apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
+		return fmt.Errorf("sending the notice %s: %w", a.Notice, err)
+	}
+	return nil
+}
+
+func eventFor(sub client.Object, kind string, a terms.Announcement, text string, now time.Time) *eventsv1.Event {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s %s %d", sub.GetUID(), a.Notice, a.At.Unix()))
 	host, _ := os.Hostname() // empty is what the API server refuses, so there is a fallback
 	e := &eventsv1.Event{
-		ObjectMeta: metav1.ObjectMeta{Namespace: sub.Namespace, Name: sub.Name + "." + hex.EncodeToString(sum[:8])},
+		ObjectMeta: metav1.ObjectMeta{Namespace: sub.GetNamespace(), Name: sub.GetName() + "." + hex.EncodeToString(sum[:8])},
 		EventTime:  metav1.NewMicroTime(now), ReportingController: reporter, ReportingInstance: truncate("license-operator-"+host, 128),
-		Type: corev1.EventTypeNormal, Reason: string(a.Notice), Action: string(a.Notice), Note: note(sub, a),
+		Type: corev1.EventTypeNormal, Reason: string(a.Notice), Action: string(a.Notice), Note: truncate(text, maxNote),
 		Regarding: corev1.ObjectReference{
-			APIVersion: v1alpha1.GroupVersion.String(), Kind: "SoftwareSubscription",
-			Namespace: sub.Namespace, Name: sub.Name, UID: sub.UID, ResourceVersion: sub.ResourceVersion,
+			APIVersion: v1alpha1.GroupVersion.String(), Kind: kind,
+			Namespace: sub.GetNamespace(), Name: sub.GetName(), UID: sub.GetUID(), ResourceVersion: sub.GetResourceVersion(),
 		},
 	}
 	switch a.Notice {
-	case terms.WindowClosing, terms.LinkExpiring, terms.TermEnding, terms.MigrationWarned, terms.MigrationMissed:
+	case terms.WindowClosing, terms.LinkExpiring, terms.TermEnding, terms.MigrationWarned, terms.MigrationMissed,
+		terms.ServiceRefused, terms.ServiceSuspended, terms.ActivationLapsing, terms.TrialEnding, terms.SuspensionEnding:
 		e.Type = corev1.EventTypeWarning
 	}
 	return e

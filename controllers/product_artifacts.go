@@ -31,7 +31,7 @@ const (
 )
 
 func artifactsOf(o client.Object) (paths []string) {
-	for _, v := range o.(*v1alpha1.Product).Spec.Software.Versions {
+	for _, v := range o.(*v1alpha1.Product).Versions() {
 		for _, b := range v.Builds {
 			paths = append(paths, b.Artifact)
 		}
@@ -87,7 +87,7 @@ func (r *ProductReconciler) verifyArtifacts(ctx context.Context, p *v1alpha1.Pro
 // many at a time, because a bucket is far away.
 func (r *ProductReconciler) lookAt(ctx context.Context, p *v1alpha1.Product) iter.Seq2[string, error] {
 	var builds []v1alpha1.ProductBuild
-	for _, v := range p.Spec.Software.Versions {
+	for _, v := range p.Versions() {
 		builds = append(builds, v.Builds...)
 	}
 	found := make([]error, len(builds))

@@ -47,7 +47,11 @@ func (r *ProductReconciler) Reconcile(ctx context.Context, p *v1alpha1.Product) 
 
 	err := r.check(ctx, p)
 	if err == nil {
-		setCondition(p, now, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonSellable, "keys come from KeyIssuer "+p.Spec.Software.Keys.IssuerRef.Name)
+		from := "activated by Publisher "
+		if p.Spec.Software != nil {
+			from = "keys come from KeyIssuer "
+		}
+		setCondition(p, now, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonSellable, from+origin(p))
 	}
 	next := r.verifyArtifacts(ctx, p, now)
 	summarize(p, now, err, false)
@@ -57,8 +61,20 @@ func (r *ProductReconciler) Reconcile(ctx context.Context, p *v1alpha1.Product) 
 	return requeue(next, now, err)
 }
 
+// origin names where a product comes from.
+func origin(p *v1alpha1.Product) string {
+	if p.Spec.SaaS != nil {
+		return p.Spec.SaaS.PublisherRef.Name
+	}
+	return p.Spec.Software.Keys.IssuerRef.Name
+}
+
 func (r *ProductReconciler) check(ctx context.Context, p *v1alpha1.Product) error {
 	if _, err := customers(p); err != nil {
+		return err
+	}
+	if p.Spec.SaaS != nil {
+		_, err := publisher(ctx, r, p.Spec.SaaS.PublisherRef.Name)
 		return err
 	}
 	name := p.Spec.Software.Keys.IssuerRef.Name
@@ -79,10 +95,22 @@ func (r *ProductReconciler) check(ctx context.Context, p *v1alpha1.Product) erro
 // SetupWithManager registers the reconciler and what wakes it.
 func (r *ProductReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error {
 	err := mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.Product{}, indexProductIssuer, func(o client.Object) []string {
-		return []string{o.(*v1alpha1.Product).Spec.Software.Keys.IssuerRef.Name}
+		if software := o.(*v1alpha1.Product).Spec.Software; software != nil {
+			return []string{software.Keys.IssuerRef.Name}
+		}
+		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("indexing products by issuer: %w", err)
+	}
+	err = mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.Product{}, indexPublisher, func(o client.Object) []string {
+		if saas := o.(*v1alpha1.Product).Spec.SaaS; saas != nil {
+			return []string{saas.PublisherRef.Name}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("indexing products by publisher: %w", err)
 	}
 	if err := mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.Product{}, indexArtifact, artifactsOf); err != nil {
 		return fmt.Errorf("indexing products by artifact: %w", err)
@@ -90,6 +118,7 @@ func (r *ProductReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manag
 	r.Artifacts.Changed = func(path string) { r.verified(ctx, path) }
 	return ctrl.NewControllerManagedBy(mgr).
 		For(&v1alpha1.Product{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1alpha1.Publisher{}, handler.EnqueueRequestsFromMapFunc(r.ofPublisher), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1alpha1.KeyIssuer{}, handler.EnqueueRequestsFromMapFunc(r.ofIssuer), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WatchesRawSource(source.Channel(r.Wake, &handler.EnqueueRequestForObject{})).
 		WithOptions(controller.Options{ReconciliationTimeout: passTimeout, RateLimiter: backoff()}).
@@ -97,9 +126,18 @@ func (r *ProductReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manag
 }
 
 func (r *ProductReconciler) ofIssuer(ctx context.Context, issuer client.Object) []reconcile.Request {
+	return r.requests(ctx, indexProductIssuer, issuer)
+}
+
+func (r *ProductReconciler) ofPublisher(ctx context.Context, publisher client.Object) []reconcile.Request {
+	return r.requests(ctx, indexPublisher, publisher)
+}
+
+// requests are the products that come from somewhere.
+func (r *ProductReconciler) requests(ctx context.Context, index string, from client.Object) []reconcile.Request {
 	var products v1alpha1.ProductList
-	if err := r.List(ctx, &products, client.MatchingFields{indexProductIssuer: issuer.GetName()}); err != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "listing the products of an issuer", "issuer", issuer.GetName())
+	if err := r.List(ctx, &products, client.MatchingFields{index: from.GetName()}); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "listing products", "by", index, "of", from.GetName())
 		return nil // a stalled product looks again by itself
 	}
 	var all []reconcile.Request

@@ -11,6 +11,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/license-operator/license-operator/api/v1alpha1"
+	"github.com/license-operator/license-operator/internal/ledger"
 	"github.com/license-operator/license-operator/internal/taken"
 	"github.com/license-operator/license-operator/internal/terms"
 )
@@ -86,11 +87,11 @@ func (r *SoftwareSubscriptionReconciler) mayChangeQuantity(ctx context.Context, 
 // windowAt is the cancellation window as it was when the API server took a
 // request.
 func windowAt(held []v1alpha1.LicenseKey, autoRenew bool, at time.Time) (terms.Window, error) {
-	c, err := contract(held)
+	c, err := ledger.Contract(held)
 	if err != nil {
 		return terms.Window{}, err
 	}
-	period, expired := c.Follow(recorded(held, c), autoRenew, at)
+	period, expired := c.Follow(ledger.Recorded(held, c), autoRenew, at)
 	if at.Before(period.Start) {
 		period = c.PeriodAt(at)
 	}

@@ -6,7 +6,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -16,20 +15,27 @@ import (
 
 	"github.com/license-operator/license-operator/api/v1alpha1"
 	"github.com/license-operator/license-operator/internal/artifacts"
+	"github.com/license-operator/license-operator/internal/entitlements"
 	"github.com/license-operator/license-operator/internal/keys"
 	"github.com/license-operator/license-operator/internal/ledger"
+	"github.com/license-operator/license-operator/internal/signing"
+	"github.com/license-operator/license-operator/internal/webhooks"
 )
 
 // Options is what the reconcilers are told from outside.
 type Options struct {
 	Namespace    string           // the operator's own
+	Namespaces   []string         // the customers to serve; none means all
 	Workers      int              // how many subscriptions are worked on at a time
 	DownloadsURL string           // what download links begin with
 	Artifacts    *artifacts.Store // what is to be downloaded
+
+	FulfillmentURL string // where publishers reach the fulfilment API, without /api
 }
 
 // Setup gives each kind its reconciler. They share the ledger and the registry
-// of key sources. The manager's cache must have been made with CacheOptions.
+// of key sources. The manager's cache must have been made with CacheOptions and
+// have the indexes of entitlements.Register.
 func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	// The Secrets of the operator's namespace have a cache of their own,
 	// because there, and only there, their content is needed.
@@ -44,11 +50,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	if err := mgr.Add(stock); err != nil {
 		return fmt.Errorf("adding the cache of the operator's namespace: %w", err)
 	}
-	err = ledger.Register(ctx, mgr.GetFieldIndexer())
-	if meta.IsNoMatchError(err) {
-		return fmt.Errorf("the cluster does not have our kinds, install them with \"kubectl apply --server-side -k config/crd\": %w", err)
-	}
-	if err != nil {
+	if err := ledger.Register(ctx, mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
 	book := &ledger.Ledger{Client: mgr.GetClient(), Live: mgr.GetAPIReader()}
@@ -76,6 +78,29 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	}
 	if err := subscriptions.SetupWithManager(ctx, mgr); err != nil {
 		return fmt.Errorf("setting up SoftwareSubscriptions: %w", err)
+	}
+	record := &entitlements.Record{Client: mgr.GetClient(), Live: mgr.GetAPIReader()}
+	signer := &signing.Signer{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Namespace: o.Namespace, Clock: clock.RealClock{}}
+	if err := mgr.Add(signer); err != nil {
+		return fmt.Errorf("adding the signer: %w", err)
+	}
+	publishers := &PublisherReconciler{Client: mgr.GetClient(), Clock: clock.RealClock{}}
+	if err := publishers.SetupWithManager(mgr); err != nil {
+		return fmt.Errorf("setting up Publishers: %w", err)
+	}
+	services := &MarketplaceSubscriptionReconciler{
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(),
+		Clock: clock.RealClock{}, Entitlements: record, Tokens: signer, Namespaces: o.Namespaces, Workers: o.Workers,
+	}
+	if err := services.SetupWithManager(ctx, mgr); err != nil {
+		return fmt.Errorf("setting up MarketplaceSubscriptions: %w", err)
+	}
+	hooks := &WebhookReconciler{
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Clock: clock.RealClock{}, Record: record,
+		Signer: signer, Sender: &webhooks.Sender{}, FulfillmentURL: o.FulfillmentURL, Namespaces: o.Namespaces,
+	}
+	if err := hooks.SetupWithManager(mgr); err != nil {
+		return fmt.Errorf("setting up webhooks: %w", err)
 	}
 	keyRoles := &KeyRoleReconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Events: mgr.GetEventRecorder("license-operator")}
 	if err := keyRoles.SetupWithManager(mgr); err != nil {

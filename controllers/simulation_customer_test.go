@@ -553,7 +553,7 @@ func (c *customer) checkNews(sub *v1alpha1.SoftwareSubscription, wasOver bool) {
 // checkBills compares what each term has cost with what the rules make of the
 // ledger.
 func (c *customer) checkBills() {
-	contract, err := contract(c.entries(c.sub()))
+	contract, err := ledger.Contract(c.entries(c.sub()))
 	if err != nil {
 		c.w.t.Fatal(err)
 	}

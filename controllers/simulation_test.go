@@ -564,7 +564,7 @@ func (w *world) stockShelf() {
 		w.create(issuer)
 		p := &v1alpha1.Product{ObjectMeta: metav1.ObjectMeta{Name: a.name}, Spec: v1alpha1.ProductSpec{
 			DisplayName: a.name,
-			Software: v1alpha1.SoftwareProduct{
+			Software: &v1alpha1.SoftwareProduct{
 				Keys: v1alpha1.ProductKeys{IssuerRef: v1alpha1.Reference{Name: a.name}, Per: a.per}, OfficeDeploymentTool: a.name == "office",
 			},
 		}}

@@ -100,7 +100,7 @@ func (r *SoftwareSubscriptionReconciler) reconcile(ctx context.Context, sub *v1a
 	if err != nil {
 		return time.Time{}, err
 	}
-	if state, at, ok := ended(held); ok {
+	if state, at, ok := ledger.Ended(held); ok {
 		return time.Time{}, r.end(ctx, sub, held, state, at, now)
 	}
 	held = issued(held)

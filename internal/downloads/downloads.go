@@ -155,7 +155,7 @@ func (s *Service) warm(ctx context.Context) {
 		return
 	}
 	for _, p := range products.Items {
-		for _, v := range p.Spec.Software.Versions {
+		for _, v := range p.Versions() {
 			for _, b := range v.Builds {
 				// What is wrong with a file is told to whoever asks for it.
 				_, _ = s.Artifacts.Look(ctx, b.Artifact, b.SHA256)

@@ -160,7 +160,7 @@ func (s *Service) addBuild(ctx context.Context, l *link) error {
 }
 
 func buildOf(p *v1alpha1.Product, d *v1alpha1.DownloadStatus) (v1alpha1.ProductBuild, bool) {
-	for _, v := range p.Spec.Software.Versions {
+	for _, v := range p.Versions() {
 		for _, b := range v.Builds {
 			if v.Version == d.Version && b.Language == d.Language && b.Architecture == d.Architecture {
 				return b, true
@@ -172,11 +172,10 @@ func buildOf(p *v1alpha1.Product, d *v1alpha1.DownloadStatus) (v1alpha1.ProductB
 
 // lifetime is how long a link of a Product works from its first download.
 func lifetime(p *v1alpha1.Product) (time.Duration, error) {
-	text := string(p.Spec.Software.DownloadLinkLifetime)
-	if text == "" {
+	if p.Spec.Software == nil || p.Spec.Software.DownloadLinkLifetime == "" {
 		return terms.DefaultLinkLifetime, nil
 	}
-	d, err := duration.Parse(text)
+	d, err := duration.Parse(string(p.Spec.Software.DownloadLinkLifetime))
 	if err != nil {
 		return 0, fmt.Errorf("downloadLinkLifetime of Product %s: %w", p.Name, err)
 	}

@@ -225,7 +225,7 @@ const (
 func (s *shop) product() *v1alpha1.Product {
 	return &v1alpha1.Product{ObjectMeta: metav1.ObjectMeta{Name: s.name}, Spec: v1alpha1.ProductSpec{
 		DisplayName: "Office LTSC Professional Plus",
-		Software: v1alpha1.SoftwareProduct{
+		Software: &v1alpha1.SoftwareProduct{
 			Keys: v1alpha1.ProductKeys{IssuerRef: v1alpha1.Reference{Name: s.name}},
 			Versions: []v1alpha1.ProductVersion{
 				{Version: "2024", Builds: []v1alpha1.ProductBuild{{Language: "fr-FR", Architecture: "x64", Artifact: artifact, SHA256: s.sum}}},
