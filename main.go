@@ -33,27 +33,45 @@ import (
 	"github.com/license-operator/license-operator/controllers"
 	"github.com/license-operator/license-operator/internal/artifacts"
 	"github.com/license-operator/license-operator/internal/downloads"
+	"github.com/license-operator/license-operator/internal/entitlements"
+	"github.com/license-operator/license-operator/internal/fulfillment"
+	"github.com/license-operator/license-operator/internal/invoice"
+	"github.com/license-operator/license-operator/internal/signing"
 )
 
 // version is set by the linker; a plain go build tells the module's version.
 var version string
 
+// programs are what --serve can run.
+var programs = []string{"controllers", "downloads", "fulfillment"}
+
 type options struct {
 	namespace, serve, namespaces             string
 	artifacts, downloadsListen, downloadsURL string
+	fulfillmentListen, fulfillmentURL        string
 	metricsListen, healthListen              string
 	leaderElect                              bool
 	workers                                  int
 }
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == "invoice" {
+		err := invoice.Command(ctrl.SetupSignalHandler(), os.Args[2:], os.Stdout, os.Stderr)
+		if err != nil && !errors.Is(err, flag.ErrHelp) {
+			fmt.Fprintln(os.Stderr, "license-operator invoice:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	var o options
 	flag.StringVar(&o.namespace, "namespace", ownNamespace(), "the operator's own namespace, where key pools and signing keys are")
-	flag.StringVar(&o.serve, "serve", "controllers,downloads", "what to run, comma-separated: controllers, downloads")
+	flag.StringVar(&o.serve, "serve", strings.Join(programs, ","), "what to run, comma-separated: "+strings.Join(programs, ", "))
 	flag.StringVar(&o.namespaces, "namespaces", "", "customers' namespaces to serve, comma-separated (default: all)")
 	flag.StringVar(&o.artifacts, "artifacts", "", "bucket `URL` of the files that products offer, such as file:///srv/artifacts, s3://bucket, gs://bucket or azblob://container (default: the folder artifacts in the working directory)")
 	flag.StringVar(&o.downloadsListen, "downloads-listen", "127.0.0.1:8082", "address of the downloads service")
 	flag.StringVar(&o.downloadsURL, "downloads-url", "http://127.0.0.1:8082", "what download links begin with: where customers reach the downloads service")
+	flag.StringVar(&o.fulfillmentListen, "fulfillment-listen", "127.0.0.1:8083", "address of the SaaS fulfilment API")
+	flag.StringVar(&o.fulfillmentURL, "fulfillment-url", "http://127.0.0.1:8083", "where publishers reach the fulfilment API, without /api; also the issuer of the tokens that webhooks are called with")
 	flag.StringVar(&o.metricsListen, "metrics-listen", "127.0.0.1:8443", "address of the metrics, served over TLS to callers that may get /metrics; 0 turns them off")
 	flag.StringVar(&o.healthListen, "health-listen", "127.0.0.1:8081", "address of /healthz and /readyz; 0 turns them off")
 	flag.BoolVar(&o.leaderElect, "leader-elect", false, "run only while holding the Lease license-operator in the operator's namespace")
@@ -62,8 +80,13 @@ func main() {
 	logging := zap.Options{StacktraceLevel: zapcore.PanicLevel}
 	logging.BindFlags(flag.CommandLine)
 	flag.Lookup("kubeconfig").Usage = "the cluster's `file` (default: $KUBECONFIG, else the pod's service account, else ~/.kube/config)"
+	flag.Usage = usage
 	flag.Parse()
 
+	if flag.Arg(0) == "help" {
+		usage()
+		return
+	}
 	if *showVersion {
 		fmt.Println("license-operator", versionString())
 		return
@@ -75,6 +98,11 @@ func main() {
 	}
 }
 
+func usage() {
+	_, _ = fmt.Fprintf(flag.CommandLine.Output(), "Runs the operator, or tells what a customer is charged for:\n\n  license-operator [flags]\n  %s\n\nFlags of the operator:\n\n", invoice.Usage)
+	flag.PrintDefaults()
+}
+
 func run(ctx context.Context, o options) error {
 	if flag.NArg() > 0 {
 		return fmt.Errorf("unexpected argument %q: everything is set with flags, see --help", flag.Arg(0))
@@ -83,17 +111,13 @@ func run(ctx context.Context, o options) error {
 		return fmt.Errorf("--workers=%d: at least one is needed", o.workers)
 	}
 	serve := list(o.serve)
-	for _, what := range serve {
-		if what != "controllers" && what != "downloads" {
-			return fmt.Errorf("--serve=%s: there are controllers and downloads", o.serve)
-		}
+	unknown := slices.DeleteFunc(slices.Clone(serve), func(what string) bool { return slices.Contains(programs, what) })
+	if len(serve) == 0 || len(unknown) > 0 {
+		return fmt.Errorf("--serve=%s: give one or more of %s", o.serve, strings.Join(programs, ", "))
 	}
-	controls, serves := slices.Contains(serve, "controllers"), slices.Contains(serve, "downloads")
-	if !controls && !serves {
-		return errors.New("--serve is empty: give controllers, downloads or both")
-	}
-	if u, err := url.Parse(o.downloadsURL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
-		return fmt.Errorf("--downloads-url=%s: give the start of a link, such as https://downloads.example.com", o.downloadsURL)
+	controls := slices.Contains(serve, "controllers")
+	if err := errors.Join(checkURL("downloads", o.downloadsURL), checkURL("fulfillment", o.fulfillmentURL)); err != nil {
+		return err
 	}
 	store, err := artifacts.Open(cmp.Or(o.artifacts, localArtifacts()))
 	if err != nil {
@@ -116,7 +140,7 @@ func run(ctx context.Context, o options) error {
 		Cache:                         controllers.CacheOptions(list(o.namespaces)),
 		Metrics:                       metricsOptions(o.metricsListen),
 		HealthProbeBindAddress:        o.healthListen,
-		LeaderElection:                o.leaderElect && controls, // downloads are served by every replica
+		LeaderElection:                o.leaderElect && controls, // every replica serves
 		LeaderElectionID:              "license-operator",
 		LeaderElectionNamespace:       o.namespace,
 		LeaderElectionReleaseOnCancel: true, // nothing runs on after Start has returned
@@ -125,14 +149,29 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return fmt.Errorf("making the manager: %w", err)
 	}
+	if controls || slices.Contains(serve, "fulfillment") {
+		if err := entitlements.Register(ctx, mgr.GetFieldIndexer()); err != nil {
+			return kindsMissing(err)
+		}
+	}
 	if controls {
-		err := controllers.Setup(ctx, mgr, controllers.Options{Namespace: o.namespace, Workers: o.workers, DownloadsURL: o.downloadsURL, Artifacts: store})
+		err := controllers.Setup(ctx, mgr, controllers.Options{Namespace: o.namespace, Namespaces: list(o.namespaces), Workers: o.workers, DownloadsURL: o.downloadsURL, FulfillmentURL: strings.TrimRight(o.fulfillmentURL, "/"), Artifacts: store})
 		if err != nil {
 			return err
 		}
 	}
-	if serves {
+	if slices.Contains(serve, "downloads") {
 		if err := setUpDownloads(ctx, mgr, store, o.downloadsListen); err != nil {
+			return err
+		}
+	}
+	if slices.Contains(serve, "fulfillment") {
+		verifier := &signing.Verifier{Reader: mgr.GetAPIReader(), Namespace: o.namespace, Clock: clock.RealClock{}}
+		err := mgr.Add(&fulfillment.Service{
+			Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Clock: clock.RealClock{},
+			Tokens: verifier, Keys: verifier, Listen: o.fulfillmentListen, BaseURL: o.fulfillmentURL,
+		})
+		if err != nil {
 			return err
 		}
 	}
@@ -144,16 +183,29 @@ func run(ctx context.Context, o options) error {
 }
 
 func setUpDownloads(ctx context.Context, mgr ctrl.Manager, store *artifacts.Store, listen string) error {
-	err := downloads.Register(ctx, mgr.GetFieldIndexer())
-	if meta.IsNoMatchError(err) {
-		return fmt.Errorf("the cluster does not have our kinds, install them with \"kubectl apply --server-side -k config/crd\": %w", err)
-	}
-	if err != nil {
-		return err
+	if err := downloads.Register(ctx, mgr.GetFieldIndexer()); err != nil {
+		return kindsMissing(err)
 	}
 	return mgr.Add(&downloads.Service{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Clock: clock.RealClock{}, Artifacts: store, Listen: listen,
 	})
+}
+
+// kindsMissing tells how to install what an error says is not there.
+func kindsMissing(err error) error {
+	if meta.IsNoMatchError(err) {
+		return fmt.Errorf("the cluster does not have our kinds, install them with \"kubectl apply --server-side -k config/crd\": %w", err)
+	}
+	return err
+}
+
+// checkURL checks a flag that says where others reach a service.
+func checkURL(service, address string) error {
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return fmt.Errorf("--%s-url=%s: give the start of a link, such as https://%s.example.com", service, address, service)
+	}
+	return nil
 }
 
 // list takes the parts of a flag apart that are separated by commas.
