@@ -1,11 +1,13 @@
 package access
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -19,12 +21,14 @@ import (
 
 // The people and accounts that the guards tell apart.
 type cast struct {
-	operator      client.Client // its service account, with the roles of config/rbac
-	otherOperator client.Client // another account with its roles, and more verbs for Secrets
-	master        client.Client // an administrator by the group system:masters
-	administrator client.Client // an administrator by cluster-admin
-	careless      client.Client // writes all our kinds, and holds no "issue"
-	editor        client.Client // Kubernetes' own role "edit" in the customer's namespace
+	operator         client.Client // its service account, with the roles of config/rbac
+	otherOperator    client.Client // another account with its roles, and more verbs for Secrets and all our kinds
+	fulfillment      client.Client // the fulfilment service's account, with the roles of config/rbac
+	otherFulfillment client.Client // another account that writes all our kinds and holds "fulfill"
+	master           client.Client // an administrator by the group system:masters
+	administrator    client.Client // an administrator by cluster-admin
+	careless         client.Client // writes all our kinds, and holds neither "issue" nor "fulfill"
+	editor           client.Client // Kubernetes' own role "edit" in the customer's namespace
 }
 
 func newCast(t *testing.T, namespace string) cast {
@@ -35,7 +39,8 @@ func newCast(t *testing.T, namespace string) cast {
 	}
 	rules(id("careless"), rbacv1.PolicyRule{APIGroups: []string{ours}, Resources: []string{"*"}, Verbs: strings.Fields(read + " " + write)})
 	rules(id("secrets"), rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"*"}})
-	bind(t, "", id("careless"), userSubject(id("careless")))
+	bind(t, "", id("careless"), userSubject(id("careless")), userSubject(id("operator")), userSubject(id("fulfillment")))
+	bind(t, "", "license-operator-fulfillment", userSubject(id("fulfillment")))
 	for _, role := range []string{"license-operator-controllers", "license-operator-ledger-writer", id("secrets")} {
 		bind(t, "", role, userSubject(id("operator")))
 	}
@@ -45,19 +50,59 @@ func newCast(t *testing.T, namespace string) cast {
 	}
 	may(t, user(id("careless")), "", "delete", ours, "licensekeys")
 	may(t, user(id("operator")), "", "issue", ours, "licensekeys")
+	may(t, user(id("operator")), "", "delete", ours, "entitlements")
+	may(t, user(id("fulfillment")), "", "fulfill", ours, "entitlements")
+	may(t, user(id("fulfillment")), "", "delete", ours, "entitlements")
 	may(t, user(id("operator")), "", "update", "", "secrets")
 	may(t, user(id("administrator")), "", "*", "*", "*")
 	may(t, user(id("editor")), "kube-system", "create", "", "secrets")
 	_, operator := serviceAccount(t, operatorNamespace, "license-operator-controllers")
+	_, fulfillment := serviceAccount(t, operatorNamespace, "license-operator-fulfillment")
 	return cast{
 		operator: clientOf(t, operator), otherOperator: clientOf(t, user(id("operator"))), master: live,
+		fulfillment: clientOf(t, fulfillment), otherFulfillment: clientOf(t, user(id("fulfillment"))),
 		administrator: clientOf(t, user(id("administrator"))), careless: clientOf(t, user(id("careless"))), editor: clientOf(t, user(id("editor"))),
+	}
+}
+
+// Kubernetes checks the policies' validations against the schemas of what they
+// guard, and finds nothing. Else a misspelt field would refuse all.
+func TestPoliciesFitTheKinds(t *testing.T) {
+	var policies admissionregistrationv1.ValidatingAdmissionPolicyList
+	if err := live.List(t.Context(), &policies, client.MatchingLabels{"app.kubernetes.io/name": "license-operator"}); err != nil {
+		t.Fatal(err)
+	}
+	if len(policies.Items) != 9 {
+		t.Errorf("%d policies, want the 9 that the docs tell of", len(policies.Items))
+	}
+	for _, p := range policies.Items {
+		err := poll(t.Context(), func() error {
+			err := live.Get(t.Context(), client.ObjectKeyFromObject(&p), &p)
+			if err == nil && (p.Status.TypeChecking == nil || p.Status.ObservedGeneration != p.Generation) {
+				err = errors.New("it is not checked yet")
+			}
+			return err
+		})
+		if err != nil {
+			t.Errorf("%s: %v", p.Name, err)
+			continue
+		}
+		for _, w := range p.Status.TypeChecking.ExpressionWarnings {
+			t.Errorf("%s, %s: %s", p.Name, w.FieldRef, w.Warning)
+		}
+	}
+}
+
+// The API server warns of no pod that the operator's namespace would not run.
+func TestDeploymentsAreRestricted(t *testing.T) {
+	if out, err := cluster.Run(t.Context(), "apply", "--server-side", "--dry-run=server", "--warnings-as-errors", "-k", "../../config/manager"); err != nil {
+		t.Error(out, err)
 	}
 }
 
 // The ledger is written by whoever holds the verb "issue".
 func TestLedger(t *testing.T) {
-	const policy, words = "license-operator-ledger", "the ledger is written by the operator alone: buy, change or cancel a SoftwareSubscription instead"
+	const policy, words = "license-operator-ledger", "the ledger is written by the operator alone: buy, change or cancel a subscription instead"
 	c := newCast(t, customer(t))
 	end := client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"state":"Revoked","endedAt":"2026-03-01T12:00:00Z"}}`))
 	digit := 0
@@ -78,6 +123,30 @@ func TestLedger(t *testing.T) {
 			create(t, entry)
 			checkRefused(t, tc.as.Patch(t.Context(), entry.DeepCopy(), end), tc.policy, words)
 			checkRefused(t, tc.as.Delete(t.Context(), entry.DeepCopy()), tc.policy, words)
+		})
+	}
+	end = client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"endedAt":"2026-03-02T12:00:00Z","endReason":"Cancelled"}}`))
+	for name, tc := range map[string]struct {
+		as      client.Client
+		policy  string
+		updates string // the policy for updates, if it is another
+	}{
+		"services: the operator under another account":             {c.otherOperator, "", ""},
+		"services: an administrator by system:masters":             {c.master, "", ""},
+		"services: an administrator by cluster-admin":              {c.administrator, "", ""},
+		"services: somebody whom RBAC lets by carelessly":          {c.careless, policy, policy},
+		"services: whoever has only the fulfilment service's verb": {c.otherFulfillment, policy, "license-operator-fulfillment"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			told, ended := words, words
+			if tc.updates != policy {
+				ended = "only its customer cancels it"
+			}
+			entry := entitlement(fmt.Sprintf("coffee-%d", serial.Add(1)))
+			checkRefused(t, tc.as.Create(t.Context(), entry.DeepCopy(), client.DryRunAll), tc.policy, told)
+			create(t, entry)
+			checkRefused(t, tc.as.Patch(t.Context(), entry.DeepCopy(), end), tc.updates, ended)
+			checkRefused(t, tc.as.Delete(t.Context(), entry.DeepCopy()), tc.policy, told)
 		})
 	}
 	t.Run("an administrator's deletion in the foreground ends", func(t *testing.T) {
@@ -136,6 +205,9 @@ func labelledOtherwise(s *corev1.Secret) {
 func ownedByDeployment(s *corev1.Secret) {
 	s.OwnerReferences = []metav1.OwnerReference{ownedBy("apps/v1", "Deployment")}
 }
+func ownedByService(s *corev1.Secret) {
+	s.OwnerReferences = []metav1.OwnerReference{ownedBy(v1alpha1.GroupVersion.String(), "MarketplaceSubscription")}
+}
 func ownedByImpostor(s *corev1.Secret) {
 	s.OwnerReferences = []metav1.OwnerReference{ownedBy("license-operator.io.example.com/v1alpha1", "SoftwareSubscription")}
 }
@@ -157,8 +229,9 @@ func TestSecrets(t *testing.T) {
 	ns := customer(t)
 	c := newCast(t, ns)
 	owners := map[string]client.Object{
-		v1alpha1.GroupVersion.String(): existing(ns)["softwaresubscriptions"],
-		"apps/v1": &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "existing"}, Spec: appsv1.DeploymentSpec{
+		"SoftwareSubscription":    existing(ns)["softwaresubscriptions"],
+		"MarketplaceSubscription": existing(ns)["marketplacesubscriptions"],
+		"Deployment": &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "existing"}, Spec: appsv1.DeploymentSpec{
 			Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"a": "b"}},
 			Template: corev1.PodTemplateSpec{
 				ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"a": "b"}},
@@ -179,6 +252,8 @@ func TestSecrets(t *testing.T) {
 		deleted   string
 	}{
 		"a key in a customer's namespace":       {namespace: ns},
+		"a link to a publisher's site":          {namespace: ns, is: []change{ownedByService}},
+		"a link that somebody relabels":         {namespace: ns, is: []change{ownedByService}, becomes: labelledOtherwise, updated: noLabel},
 		"a signing key in its own namespace":    {namespace: operatorNamespace, is: []change{unowned}},
 		"one without the label":                 {namespace: ns, is: []change{unlabelled, unowned}, created: noLabel, deleted: noLabel},
 		"a key whose label was taken away":      {namespace: ns, is: []change{unlabelled}, created: noLabel},
@@ -223,7 +298,7 @@ func TestSecrets(t *testing.T) {
 				check("creates", as.Create(t.Context(), secretOf(tc.namespace, tc.is...), client.DryRunAll), tc.created)
 				s := secretOf(tc.namespace, tc.is...)
 				for i, o := range s.OwnerReferences { // or the garbage collector takes it away
-					if real := owners[o.APIVersion]; real != nil {
+					if real := owners[o.Kind]; real != nil {
 						s.OwnerReferences[i].UID = real.GetUID()
 					}
 				}

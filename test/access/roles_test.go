@@ -37,14 +37,21 @@ var roles = map[string]struct {
 	everywhere bool // bound by a ClusterRoleBinding
 	may        map[string]string
 }{
-	"admin-agent":    {may: map[string]string{"softwaresubscriptions": read + " " + write, "licenseservers": read + " " + write}},
-	"sales-agent":    {may: map[string]string{"softwaresubscriptions": read + " create", "licenseservers": read}},
-	"customer-admin": {may: map[string]string{"softwaresubscriptions": read, "licenseservers": read}},
+	"admin-agent": {may: map[string]string{
+		"softwaresubscriptions": read + " " + write, "marketplacesubscriptions": read + " " + write, "licenseservers": read + " " + write,
+	}},
+	"sales-agent": {may: map[string]string{
+		"softwaresubscriptions": read + " create", "marketplacesubscriptions": read + " create", "licenseservers": read,
+	}},
+	"customer-admin": {may: map[string]string{"softwaresubscriptions": read, "marketplacesubscriptions": read, "licenseservers": read}},
 	"auditor": {everywhere: true, may: map[string]string{
-		"softwaresubscriptions": read, "licenseservers": read, "products": read, "keyissuers": read, "licensekeys": read,
+		"softwaresubscriptions": read, "marketplacesubscriptions": read, "licenseservers": read,
+		"products": read, "publishers": read, "keyissuers": read, "licensekeys": read, "entitlements": read,
 	}},
 	"catalog-reader": {everywhere: true, may: map[string]string{"products": read}},
-	"catalog-admin":  {everywhere: true, may: map[string]string{"products": read + " " + write, "keyissuers": read + " " + write}},
+	"catalog-admin": {everywhere: true, may: map[string]string{
+		"products": read + " " + write, "publishers": read + " " + write, "keyissuers": read + " " + write,
+	}},
 }
 
 // places are all things that somebody could want: of our kinds with their
@@ -52,14 +59,15 @@ var roles = map[string]struct {
 func places(mine, other string) []place {
 	var all []place
 	for _, ns := range []string{mine, other} {
-		all = append(all,
-			place{ns, ours, "softwaresubscriptions", ""}, place{ns, ours, "softwaresubscriptions", "status"},
-			place{ns, ours, "licenseservers", ""}, place{ns, ours, "licenseservers", "status"}, place{ns, "", "secrets", ""})
+		for _, kind := range []string{"softwaresubscriptions", "marketplacesubscriptions", "licenseservers"} {
+			all = append(all, place{ns, ours, kind, ""}, place{ns, ours, kind, "status"})
+		}
+		all = append(all, place{ns, "", "secrets", ""})
 	}
-	for _, kind := range []string{"products", "keyissuers"} {
+	for _, kind := range []string{"products", "publishers", "keyissuers"} {
 		all = append(all, place{"", ours, kind, ""}, place{"", ours, kind, "status"})
 	}
-	return append(all, place{"", ours, "licensekeys", ""}, place{operatorNamespace, "", "secrets", ""})
+	return append(all, place{"", ours, "licensekeys", ""}, place{"", ours, "entitlements", ""}, place{operatorNamespace, "", "secrets", ""})
 }
 
 type place struct{ namespace, group, resource, subresource string }
@@ -103,7 +111,7 @@ func checkRole(t *testing.T, config *rest.Config, mine string, everywhere bool, 
 		if p.group == ours && p.subresource == "" && (everywhere || p.namespace == mine) {
 			verbs = granted[p.resource]
 		}
-		all := "get list watch create update patch delete deletecollection issue"
+		all := "get list watch create update patch delete deletecollection issue fulfill"
 		if p.subresource != "" {
 			all = "get update patch"
 		}
@@ -112,8 +120,8 @@ func checkRole(t *testing.T, config *rest.Config, mine string, everywhere bool, 
 			if err := ask(t, config, p.namespace, verb, p.group, p.resource, p.subresource, allowed); err != nil {
 				t.Error(err)
 			}
-			if verb == "issue" {
-				continue // it exists for policies only
+			if verb == "issue" || verb == "fulfill" {
+				continue // they exist for policies only
 			}
 			err := try(t.Context(), dyn, p, verb)
 			if refused := apierrors.IsForbidden(err) && strings.Contains(err.Error(), "cannot "+verb+" resource"); allowed && err != nil || !allowed && !refused {
@@ -168,7 +176,7 @@ func try(ctx context.Context, dyn dynamic.Interface, p place, verb string) (err 
 		}
 		err = werr
 	case "create":
-		if p.resource != "licensekeys" { // whose names are given
+		if p.resource != "licensekeys" && p.resource != "entitlements" { // whose names are given
 			obj.SetName("another")
 		}
 		_, err = r.Create(ctx, obj, metav1.CreateOptions{DryRun: dry})
@@ -178,7 +186,7 @@ func try(ctx context.Context, dyn dynamic.Interface, p place, verb string) (err 
 		}
 		_, err = r.Update(ctx, obj, metav1.UpdateOptions{DryRun: dry}, sub...)
 	case "patch":
-		_, err = r.Patch(ctx, obj.GetName(), types.MergePatchType, []byte(`{"metadata":{"labels":{"a":"b"}}}`), metav1.PatchOptions{DryRun: dry}, sub...)
+		_, err = r.Patch(ctx, obj.GetName(), types.MergePatchType, []byte(`{}`), metav1.PatchOptions{DryRun: dry}, sub...)
 	case "delete":
 		err = r.Delete(ctx, obj.GetName(), metav1.DeleteOptions{DryRun: dry})
 	case "deletecollection":
@@ -200,14 +208,20 @@ func existing(namespace string) map[string]client.Object {
 			Spec: v1alpha1.SoftwareSubscriptionSpec{ProductRef: v1alpha1.Reference{Name: "existing"}, Quantity: 5, Term: v1alpha1.TermYear}},
 		"licenseservers": &v1alpha1.LicenseServer{TypeMeta: typed("LicenseServer"), ObjectMeta: named,
 			Spec: v1alpha1.LicenseServerSpec{WindowsServerVersion: "2019"}},
+		"marketplacesubscriptions": &v1alpha1.MarketplaceSubscription{TypeMeta: typed("MarketplaceSubscription"), ObjectMeta: named,
+			Spec: v1alpha1.MarketplaceSubscriptionSpec{ProductRef: v1alpha1.Reference{Name: "existing"}, Term: v1alpha1.TermYear}},
+		"publishers": &v1alpha1.Publisher{TypeMeta: typed("Publisher"), ObjectMeta: metav1.ObjectMeta{Name: "existing"}, Spec: v1alpha1.PublisherSpec{
+			DisplayName: "Existing", LandingPageURL: "https://analytics.example/landing", WebhookURL: "https://analytics.example/webhook",
+		}},
 		"secrets": &corev1.Secret{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"}, ObjectMeta: named},
 		"products": &v1alpha1.Product{TypeMeta: typed("Product"), ObjectMeta: metav1.ObjectMeta{Name: "existing"}, Spec: v1alpha1.ProductSpec{
-			DisplayName: "Existing", Software: v1alpha1.SoftwareProduct{Keys: v1alpha1.ProductKeys{IssuerRef: v1alpha1.Reference{Name: "existing"}}},
+			DisplayName: "Existing", Software: &v1alpha1.SoftwareProduct{Keys: v1alpha1.ProductKeys{IssuerRef: v1alpha1.Reference{Name: "existing"}}},
 			Terms: []v1alpha1.TermOffer{{Term: v1alpha1.TermYear, Price: v1alpha1.Money{Amount: "1.00", Currency: "EUR"}}},
 		}},
 		"keyissuers": &v1alpha1.KeyIssuer{TypeMeta: typed("KeyIssuer"), ObjectMeta: metav1.ObjectMeta{Name: "existing"},
 			Spec: v1alpha1.KeyIssuerSpec{Signed: &v1alpha1.SignedKeys{SecretName: "existing"}}},
-		"licensekeys": ledgerEntry("a"),
+		"licensekeys":  ledgerEntry("a"),
+		"entitlements": entitlement("existing"),
 	}
 }
 

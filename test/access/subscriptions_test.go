@@ -67,6 +67,13 @@ func subscription(t *testing.T, namespace, name string, st status, change ...fun
 	for _, f := range change {
 		f(sub)
 	}
+	bought(t, sub, st)
+	return sub
+}
+
+// bought makes a subscription and gives it a status.
+func bought(t *testing.T, sub client.Object, st any) {
+	t.Helper()
 	if err := live.Create(t.Context(), sub, client.FieldOwner("buyer")); err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +84,6 @@ func subscription(t *testing.T, namespace, name string, st status, change ...fun
 	if err := live.Status().Patch(t.Context(), sub, client.RawPatch(types.MergePatchType, raw), client.FieldOwner("license-operator")); err != nil {
 		t.Fatal(err)
 	}
-	return sub
 }
 
 func annotated(value string) func(*v1alpha1.SoftwareSubscription) {
@@ -240,21 +246,32 @@ func TestKeepActive(t *testing.T) {
 
 // A pipeline that no longer finds a subscription in its repository prunes it.
 func TestPruneKeepsActive(t *testing.T) {
-	ns := customer(t)
+	t.Run("software", func(t *testing.T) { pruneKeepsActive(t, &v1alpha1.SoftwareSubscription{}, active(false, longAgo)) })
+	t.Run("service", func(t *testing.T) {
+		pruneKeepsActive(t, &v1alpha1.MarketplaceSubscription{}, subscribed(false, longAgo))
+	})
+}
+
+func pruneKeepsActive(t *testing.T, paid client.Object, st any) {
+	gvk, err := live.GroupVersionKindFor(paid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kind, ns := gvk.Kind, customer(t)
 	kubeconfig, config := serviceAccount(t, ns, "pipeline")
 	bind(t, ns, "license-operator-admin-agent", accountSubject(ns, "pipeline"))
-	may(t, config, ns, "delete", ours, "softwaresubscriptions")
+	may(t, config, ns, "delete", ours, strings.ToLower(kind)+"s")
 	manifests := t.TempDir()
 	writeManifest := func(name string) {
 		t.Helper()
-		text := fmt.Sprintf("apiVersion: license-operator.io/v1alpha1\nkind: SoftwareSubscription\nmetadata: {name: %s, labels: {set: shop}}\nspec: {productRef: {name: office-ltsc}, term: P1Y}\n", name)
+		text := fmt.Sprintf("apiVersion: license-operator.io/v1alpha1\nkind: %s\nmetadata: {name: %s, labels: {set: shop}}\nspec: {productRef: {name: existing}, term: P1Y}\n", kind, name)
 		if err := os.WriteFile(filepath.Join(manifests, name+".yaml"), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 	sync := func() (string, error) {
 		return cluster.RunAs(t.Context(), kubeconfig, "apply", "-n", ns, "-f", manifests, "--prune", "-l", "set=shop",
-			"--prune-allowlist=license-operator.io/v1alpha1/SoftwareSubscription")
+			"--prune-allowlist=license-operator.io/v1alpha1/"+kind)
 	}
 	for _, name := range []string{"stays", "paid", "unpaid"} {
 		writeManifest(name)
@@ -262,11 +279,12 @@ func TestPruneKeepsActive(t *testing.T) {
 	if out, err := sync(); err != nil {
 		t.Fatal(out, err)
 	}
-	raw, err := json.Marshal(map[string]any{"status": active(false, longAgo)})
+	raw, err := json.Marshal(map[string]any{"status": st})
 	if err != nil {
 		t.Fatal(err)
 	}
-	paid := &v1alpha1.SoftwareSubscription{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "paid"}}
+	paid.SetNamespace(ns)
+	paid.SetName("paid")
 	if err := live.Status().Patch(t.Context(), paid, client.RawPatch(types.MergePatchType, raw)); err != nil {
 		t.Fatal(err)
 	}
@@ -274,7 +292,7 @@ func TestPruneKeepsActive(t *testing.T) {
 		t.Fatal(err)
 	}
 	out, err := sync()
-	if err == nil || !strings.Contains(err.Error(), `softwaresubscriptions.license-operator.io "paid" is forbidden: ValidatingAdmissionPolicy 'license-operator-keep-active'`) {
+	if err == nil || !strings.Contains(err.Error(), strings.ToLower(kind)+`s.license-operator.io "paid" is forbidden: ValidatingAdmissionPolicy 'license-operator-keep-active'`) {
 		t.Errorf("pruning printed %s, %v", out, err)
 	}
 	// What the message says to run is what works, for the same account.
@@ -287,7 +305,7 @@ func TestPruneKeepsActive(t *testing.T) {
 		t.Errorf("pruning what is annotated: %s, %v", out, err)
 	}
 	for name, there := range map[string]bool{"stays": true, "paid": false, "unpaid": false} {
-		err := live.Get(t.Context(), client.ObjectKey{Namespace: ns, Name: name}, &v1alpha1.SoftwareSubscription{})
+		err := live.Get(t.Context(), client.ObjectKey{Namespace: ns, Name: name}, paid)
 		if there && err != nil || !there && !apierrors.IsNotFound(err) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -300,7 +318,10 @@ func TestNamespaceIsDeleted(t *testing.T) {
 	ns := customer(t)
 	sub := subscription(t, ns, "office", active(false, longAgo))
 	subscription(t, ns, "for-ever", active(false, longAgo), perpetual)
-	checkRefused(t, live.Delete(t.Context(), sub), "license-operator-keep-active")
+	coffee := service(t, ns, "coffee", subscribed(false, longAgo))
+	for _, o := range []client.Object{sub, coffee} {
+		checkRefused(t, live.Delete(t.Context(), o), "license-operator-keep-active")
+	}
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: ns}}
 	if err := live.Delete(t.Context(), namespace); err != nil {
 		t.Fatal(err)
@@ -323,14 +344,16 @@ func TestGarbageCollectorIsRefused(t *testing.T) {
 	ns := customer(t)
 	owner := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "owner"}}
 	create(t, owner)
-	owned := func(s *v1alpha1.SoftwareSubscription) {
-		s.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "ConfigMap", Name: owner.Name, UID: owner.UID}}
+	by := []metav1.OwnerReference{{APIVersion: "v1", Kind: "ConfigMap", Name: owner.Name, UID: owner.UID}}
+	owned := func(s *v1alpha1.SoftwareSubscription) { s.OwnerReferences = by }
+	ownedService := func(s *v1alpha1.MarketplaceSubscription) { s.OwnerReferences = by }
+	paid, paidService := subscription(t, ns, "paid", active(false, longAgo), owned), service(t, ns, "subscribed", subscribed(false, longAgo), ownedService)
+	unpaid := []client.Object{subscription(t, ns, "unpaid", pending(), owned), service(t, ns, "unbought", serviceStatus{}, ownedService)}
+	entries := []client.Object{ledgerEntry("e"), entitlement("owned-by-what-is-gone")}
+	for _, entry := range entries {
+		entry.SetOwnerReferences([]metav1.OwnerReference{{APIVersion: v1alpha1.GroupVersion.String(), Kind: "Product", Name: "gone", UID: "gone"}})
+		create(t, entry)
 	}
-	paid := subscription(t, ns, "paid", active(false, longAgo), owned)
-	unpaid := subscription(t, ns, "unpaid", pending(), owned)
-	entry := ledgerEntry("e")
-	entry.OwnerReferences = []metav1.OwnerReference{{APIVersion: v1alpha1.GroupVersion.String(), Kind: "Product", Name: "gone", UID: "gone"}}
-	create(t, entry)
 	if err := live.Delete(t.Context(), owner); err != nil {
 		t.Fatal(err)
 	}
@@ -345,15 +368,18 @@ func TestGarbageCollectorIsRefused(t *testing.T) {
 		return errors.Join(err, fmt.Errorf("its log tells of no refusal by %s", policy))
 	}
 	err := poll(t.Context(), func() error {
-		if err := live.Get(t.Context(), client.ObjectKeyFromObject(unpaid), unpaid); !apierrors.IsNotFound(err) {
-			return fmt.Errorf("the garbage collector has not been here: %w", err)
+		for _, o := range unpaid {
+			if err := live.Get(t.Context(), client.ObjectKeyFromObject(o), o); !apierrors.IsNotFound(err) {
+				return fmt.Errorf("the garbage collector has not been here: %w", err)
+			}
 		}
-		return errors.Join(refused("paid", "license-operator-keep-active"), refused(entry.Name, "license-operator-ledger"))
+		return errors.Join(refused("paid", "license-operator-keep-active"), refused("subscribed", "license-operator-keep-active"),
+			refused(entries[0].GetName(), "license-operator-ledger"), refused(entries[1].GetName(), "license-operator-ledger"))
 	})
 	if err != nil {
 		t.Error(err)
 	}
-	for _, o := range []client.Object{paid, entry} {
+	for _, o := range append(entries, paid, paidService) {
 		if err := live.Get(t.Context(), client.ObjectKeyFromObject(o), o); err != nil {
 			t.Errorf("%s: %v", o.GetName(), err)
 		}
