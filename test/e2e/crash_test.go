@@ -9,60 +9,68 @@ import (
 	"github.com/license-operator/license-operator/test/apiproxy"
 )
 
+// point is when to kill an operator: before or after one of its writes.
+type point struct {
+	write int
+	after bool // the API server has carried the write out, but its answer is lost
+}
+
+// kill kills the operator at a point while act runs. Writes that are not ours
+// are not counted.
+func (p point) kill(t *testing.T, proxy *apiproxy.Proxy, ours func(apiproxy.Write) bool, o *operator, act func()) {
+	t.Helper()
+	var n atomic.Int32
+	killed := make(chan struct{})
+	die := func() {
+		o.kill()
+		close(killed)
+	}
+	number := make(chan int, 100)
+	proxy.SetHook(apiproxy.Hook{
+		Before: func(w apiproxy.Write) apiproxy.Action {
+			if !ours(w) {
+				return apiproxy.Forward
+			}
+			i := int(n.Add(1))
+			if i > p.write {
+				return apiproxy.DropBefore // the operator is dead, or as good as
+			}
+			if i == p.write && !p.after {
+				die()
+				return apiproxy.DropBefore
+			}
+			number <- i
+			return apiproxy.Forward
+		},
+		After: func(w apiproxy.Write, _ int) {
+			if ours(w) && <-number == p.write && p.after {
+				die()
+			}
+		},
+	})
+	act()
+	select {
+	case <-killed:
+	case <-o.exited:
+	case <-t.Context().Done():
+		t.Fatal("the operator made fewer writes")
+	}
+	proxy.SetHook(apiproxy.Hook{})
+}
+
 // The operator is killed before and after each write that it makes for a
 // purchase and for a cancellation, and started again. Whatever the point, the
 // purchase ends with its keys, each once, and the cancellation with none.
 func TestKilledBetweenWrites(t *testing.T) {
 	proxy, through := startProxy(t)
-	type point struct {
-		write int
-		after bool // the API server has carried the write out, but its answer is lost
-	}
 	// ours counts the writes for subscriptions, not the status of issuers.
 	ours := func(w apiproxy.Write) bool {
 		return w.Resource == "licensekeys" || w.Resource == "secrets" || w.Resource == "softwaresubscriptions"
 	}
-	// killAt kills the operator at a point while act runs, and starts another.
-	killAt := func(t *testing.T, p point, o *operator, act func()) *operator {
+	killAt := func(t *testing.T, p point, o *operator, act func()) {
 		t.Helper()
-		var n atomic.Int32
-		killed := make(chan struct{})
-		die := func() {
-			o.kill()
-			close(killed)
-		}
-		number := make(chan int, 100)
-		proxy.SetHook(apiproxy.Hook{
-			Before: func(w apiproxy.Write) apiproxy.Action {
-				if !ours(w) {
-					return apiproxy.Forward
-				}
-				i := int(n.Add(1))
-				if i > p.write {
-					return apiproxy.DropBefore // the operator is dead, or as good as
-				}
-				if i == p.write && !p.after {
-					die()
-					return apiproxy.DropBefore
-				}
-				number <- i
-				return apiproxy.Forward
-			},
-			After: func(w apiproxy.Write, _ int) {
-				if ours(w) && <-number == p.write && p.after {
-					die()
-				}
-			},
-		})
-		act()
-		select {
-		case <-killed:
-		case <-o.exited:
-		case <-t.Context().Done():
-			t.Fatal("the operator made fewer writes")
-		}
-		proxy.SetHook(apiproxy.Hook{})
-		return startOperator(t, through)
+		p.kill(t, proxy, ours, o, act)
+		startOperator(t, through)
 	}
 
 	for _, keys := range []int{1, 2} {

@@ -28,8 +28,8 @@ func TestCommandLine(t *testing.T) {
 		want string
 	}{
 		"version":          {[]string{"--version"}, 0, "license-operator v1.2.3"},
-		"unknown role":     {[]string{"--serve=coffee"}, 1, "--serve=coffee: there are controllers and downloads"},
-		"no role":          {[]string{"--serve="}, 1, "--serve is empty: give controllers, downloads or both"},
+		"unknown role":     {[]string{"--serve=coffee"}, 1, "--serve=coffee: give one or more of controllers, downloads, fulfillment"},
+		"no role":          {[]string{"--serve="}, 1, "--serve=: give one or more of controllers, downloads, fulfillment"},
 		"bad link start":   {[]string{"--downloads-url=downloads.example"}, 1, "--downloads-url=downloads.example: give the start of a link"},
 		"bad store":        {[]string{"--artifacts=ftp://example"}, 1, "--artifacts: "},
 		"no workers":       {[]string{"--workers=0"}, 1, "--workers=0: at least one is needed"},
@@ -172,7 +172,7 @@ func TestInstallsRestricted(t *testing.T) {
 		if err := live.List(t.Context(), &pods, client.InNamespace(operatorNamespace)); err != nil {
 			return err
 		}
-		if len(pods.Items) != 4 { // two of each Deployment
+		if len(pods.Items) != 6 { // two of each Deployment
 			return fmt.Errorf("%d pods", len(pods.Items))
 		}
 		return nil

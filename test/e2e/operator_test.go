@@ -35,11 +35,11 @@ func startProxy(t *testing.T) (*apiproxy.Proxy, string) {
 
 // operator is a running operator process.
 type operator struct {
-	t                          *testing.T
-	cmd                        *exec.Cmd
-	log                        string
-	health, metrics, downloads string        // addresses
-	exited                     chan struct{} // closed when the process is gone
+	t                                       *testing.T
+	cmd                                     *exec.Cmd
+	log                                     string
+	health, metrics, downloads, fulfillment string        // addresses
+	exited                                  chan struct{} // closed when the process is gone
 }
 
 // startOperator starts the operator and waits until it is ready.
@@ -54,7 +54,7 @@ func startOperator(t *testing.T, kubeconfig string, args ...string) *operator {
 func launchOperator(t *testing.T, kubeconfig string, args ...string) *operator {
 	t.Helper()
 	o := &operator{
-		t: t, exited: make(chan struct{}), health: freeAddress(t), metrics: freeAddress(t), downloads: freeAddress(t),
+		t: t, exited: make(chan struct{}), health: freeAddress(t), metrics: freeAddress(t), downloads: freeAddress(t), fulfillment: freeAddress(t),
 		log: filepath.Join(logs, fmt.Sprintf("operator-%d.log", serial.Add(1))),
 	}
 	out, err := os.Create(o.log)
@@ -62,7 +62,8 @@ func launchOperator(t *testing.T, kubeconfig string, args ...string) *operator {
 		t.Fatal(err)
 	}
 	defer out.Close()
-	args = append([]string{"--kubeconfig", kubeconfig, "--health-listen", o.health, "--metrics-listen", o.metrics, "--downloads-listen", o.downloads, "--downloads-url", "http://" + o.downloads, "--artifacts", "file://" + artifactStore, "--zap-log-level=5"}, args...) // the most that it can log
+	args = append([]string{"--kubeconfig", kubeconfig, "--health-listen", o.health, "--metrics-listen", o.metrics, "--downloads-listen", o.downloads, "--downloads-url", "http://" + o.downloads, "--artifacts", "file://" + artifactStore,
+		"--fulfillment-listen", o.fulfillment, "--fulfillment-url", "http://" + o.fulfillment, "--zap-log-level=5"}, args...) // the most that it can log
 	o.cmd = exec.Command(binary, args...)
 	o.cmd.Stdout, o.cmd.Stderr = out, out
 	if err := o.cmd.Start(); err != nil {

@@ -33,7 +33,7 @@ func newShop(t *testing.T, stock int, change ...func(*v1alpha1.Product)) *shop {
 	}})
 	p := &v1alpha1.Product{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1alpha1.ProductSpec{
 		DisplayName: "A product",
-		Software:    v1alpha1.SoftwareProduct{Keys: v1alpha1.ProductKeys{IssuerRef: v1alpha1.Reference{Name: name}}},
+		Software:    &v1alpha1.SoftwareProduct{Keys: v1alpha1.ProductKeys{IssuerRef: v1alpha1.Reference{Name: name}}},
 		Terms: []v1alpha1.TermOffer{
 			{Term: v1alpha1.TermYear, Price: v1alpha1.Money{Amount: "120.00", Currency: "EUR"}},
 			{

@@ -104,6 +104,9 @@ func scanForKeys(ctx context.Context) error {
 				if token := downloadlink.Token(line); token != "" {
 					line = token
 				}
+				if _, token, ok := strings.Cut(line, "?token="); ok {
+					line = token
+				}
 				if len(line) > 8 && !strings.HasPrefix(line, "-----") {
 					issuedKeys[line] = true
 				}
@@ -122,7 +125,7 @@ func scanForKeys(ctx context.Context) error {
 		}
 		places[filepath.Base(f)] = string(content)
 	}
-	const ours = "products,keyissuers,licensekeys,softwaresubscriptions,licenseservers,roles"
+	const ours = "products,keyissuers,licensekeys,softwaresubscriptions,licenseservers,publishers,marketplacesubscriptions,entitlements,configmaps,roles"
 	for _, what := range []string{ours, "events", "events.events.k8s.io"} {
 		out, err := cluster.Run(ctx, "get", what, "-A", "-o", "yaml", "--show-managed-fields")
 		if err != nil {
