@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 
@@ -33,23 +34,58 @@ func install(ctx context.Context, cluster *controlplane.ControlPlane) error {
 	return nil
 }
 
-// startBoth runs the operator as in a cluster, in two processes: the
-// controllers, and the downloads service, which may read no Secret.
-func startBoth(ctx context.Context, cluster *controlplane.ControlPlane) ([]*process, error) {
-	addresses, err := freeAddresses(1)
+// services is where what runs can be reached, on loopback.
+type services struct {
+	fulfillment, publisher string // URLs
+}
+
+// startAll runs the operator as in a cluster, in three processes: the
+// controllers, and the downloads and fulfilment services, which may read no
+// Secret. A fourth is a publisher, who has no token yet.
+func startAll(ctx context.Context, cluster *controlplane.ControlPlane) (processes []*process, at services, err error) {
+	addresses, err := freeAddresses(3)
 	if err != nil {
+		return nil, at, err
+	}
+	at = services{fulfillment: "http://" + addresses[1], publisher: "http://" + addresses[2]}
+	store, fulfillment := "--artifacts=file://"+artifactsDir(cluster), "--fulfillment-url="+at.fulfillment
+	for _, part := range []struct {
+		what  string
+		flags []string
+	}{
+		{"controllers", []string{store, "--downloads-url=http://" + addresses[0], fulfillment}},
+		{"downloads", []string{store, "--downloads-listen=" + addresses[0]}},
+		{"fulfillment", []string{"--fulfillment-listen=" + addresses[1], fulfillment}},
+	} {
+		p, err := start(ctx, cluster, part.what, part.flags...)
+		if err != nil {
+			return nil, at, stopAll(ctx, processes, err)
+		}
+		processes = append(processes, p)
+	}
+	p, err := startPublisher(cluster, addresses[2], at)
+	if err != nil {
+		return nil, at, stopAll(ctx, processes, err)
+	}
+	return append(processes, p), at, nil
+}
+
+// startPublisher starts the demo publisher. It reads its token when it needs it,
+// so that it can get one later.
+func startPublisher(cluster *controlplane.ControlPlane, address string, at services) (*process, error) {
+	dir := publisherDir(cluster)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	store := "--artifacts=file://" + artifactsDir(cluster)
-	controllers, err := start(ctx, cluster, "controllers", store, "--downloads-url=http://"+addresses[0])
-	if err != nil {
-		return nil, err
-	}
-	downloads, err := start(ctx, cluster, "downloads", store, "--downloads-listen="+addresses[0])
-	if err != nil {
-		return nil, stopAll(ctx, []*process{controllers}, err)
-	}
-	return []*process{controllers, downloads}, nil
+	cmd := exec.Command(publisherBinary, "--listen="+address, "--fulfillment-url="+at.fulfillment, "--audience=fourth-coffee",
+		"--token-file="+filepath.Join(dir, "token"), "--data="+dir)
+	cmd.Env = []string{} // it knows nothing of the cluster
+	return launch(cmd, "demo publisher", filepath.Join(cluster.Dir, "demopublisher.log"), at.publisher+"/healthz")
+}
+
+// publisherDir is the demo publisher's own folder.
+func publisherDir(cluster *controlplane.ControlPlane) string {
+	return filepath.Join(cluster.Dir, "fourth-coffee")
 }
 
 func artifactsDir(cluster *controlplane.ControlPlane) string {
@@ -71,7 +107,7 @@ func writeArtifacts(cluster *controlplane.ControlPlane) error {
 		if err := yaml.UnmarshalStrict(text, &product); err != nil {
 			return fmt.Errorf("reading %s: %w", sample, err)
 		}
-		for _, version := range product.Spec.Software.Versions {
+		for _, version := range product.Versions() {
 			for _, build := range version.Builds {
 				if err := writeArtifact(artifactsDir(cluster), build.Artifact); err != nil {
 					return fmt.Errorf("writing artifact %s: %w", build.Artifact, err)

@@ -21,7 +21,7 @@ import (
 
 // sell applies the samples.
 func (s *story) sell(ctx context.Context) error {
-	say("A catalogue of four products, where their keys come from, and what two customers bought")
+	say("A catalogue of five products, where their keys come from, and what two customers bought")
 	if _, err := s.run(ctx, s.admin, "kubectl apply -k config/samples"); err != nil {
 		return err
 	}
@@ -78,7 +78,7 @@ func (s *story) readKey(ctx context.Context) error {
 	if err := s.waitKeyRole(ctx); err != nil {
 		return err
 	}
-	say("For each customer the operator keeps a Role that reads the Secrets with keys, and no other")
+	say("For each customer the operator keeps a Role that reads the Secrets with keys and links, and no other")
 	if err := s.expect(ctx, s.admin, `kubectl -n contoso get role license-operator-keys -o jsonpath='{.rules[*].verbs} {.rules[*].resourceNames}{"\n"}'`, "office-key"); err != nil {
 		return err
 	}
@@ -124,8 +124,12 @@ func (s *story) waitKeyRole(ctx context.Context) error {
 		if err := s.client.List(ctx, &subs, client.InNamespace("contoso")); err != nil {
 			return err
 		}
-		if len(role.Rules) != 1 || len(role.Rules[0].ResourceNames) != len(subs.Items) {
-			return fmt.Errorf("%d subscriptions, and Role license-operator-keys has the rules %v", len(subs.Items), role.Rules)
+		var services v1alpha1.MarketplaceSubscriptionList
+		if err := s.client.List(ctx, &services, client.InNamespace("contoso")); err != nil {
+			return err
+		}
+		if n := len(subs.Items) + len(services.Items); len(role.Rules) != 1 || len(role.Rules[0].ResourceNames) != n {
+			return fmt.Errorf("%d subscriptions, and Role license-operator-keys has the rules %v", n, role.Rules)
 		}
 		return nil
 	})

@@ -87,7 +87,7 @@ func run(signals context.Context, exit bool) (err error) {
 // operate runs the operator while the story is told, and until a signal unless
 // exit is set.
 func operate(signals context.Context, cluster *controlplane.ControlPlane, exit bool) (err error) {
-	processes, err := startBoth(signals, cluster)
+	processes, at, err := startAll(signals, cluster)
 	if err != nil {
 		return because(signals, err)
 	}
@@ -103,7 +103,7 @@ func operate(signals context.Context, cluster *controlplane.ControlPlane, exit b
 			return because(ctx, err)
 		}
 	}
-	s, err := newStory(cluster)
+	s, err := newStory(cluster, at)
 	if err != nil {
 		return err
 	}
@@ -125,7 +125,7 @@ func operate(signals context.Context, cluster *controlplane.ControlPlane, exit b
 
 // checkFolder finds out at once what would fail later with a worse message.
 func checkFolder() error {
-	for _, path := range []string{operatorBinary, "config"} {
+	for _, path := range []string{operatorBinary, publisherBinary, "config"} {
 		if _, err := os.Stat(path); err != nil {
 			return fmt.Errorf("use `make demo` in the root of the repository: %w", err)
 		}

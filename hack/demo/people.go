@@ -23,6 +23,16 @@ spec:
   productRef: {name: cad-studio}
   term: P1Y
 `
+	bobsServiceYAML = `
+apiVersion: license-operator.io/v1alpha1
+kind: MarketplaceSubscription
+metadata: {name: coffee-sales, namespace: contoso}
+spec:
+  productRef: {name: coffee-analytics}
+  planID: silver
+  quantity: 4
+  term: P1M
+`
 	bobYAML = `
 apiVersion: license-operator.io/v1alpha1
 kind: SoftwareSubscription
@@ -80,18 +90,25 @@ func (s *story) roles(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := s.mayDo(ctx, bob, "-n", "contoso", "create", "swsub"); err != nil {
-		return err
+	for _, kind := range []string{"swsub", "mpsub"} {
+		if err := s.mayDo(ctx, bob, "-n", "contoso", "create", kind); err != nil {
+			return err
+		}
 	}
 	fmt.Println()
-	say("Bob buys. What is bought is the customer's, so he can neither change nor delete it, nor read its key")
-	if _, err := s.run(ctx, bob, create(bobYAML)); err != nil {
-		return err
+	say("Bob buys. What is bought is the customer's, so he can neither change nor delete it, nor read its key or link")
+	for _, yaml := range []string{bobYAML, bobsServiceYAML} {
+		if _, err := s.run(ctx, bob, create(yaml)); err != nil {
+			return err
+		}
 	}
 	for _, command := range []string{
 		patch("contoso", "office-sales", `"quantity":300`),
 		"kubectl -n contoso delete swsub office-sales",
 		"kubectl -n contoso get secret office-sales-key",
+		patchService("coffee-sales", `"quantity":40`),
+		patchService("coffee-lyon", `"cancelled":true`),
+		"kubectl -n contoso get secret coffee-sales-landing",
 	} {
 		if err := s.refused(ctx, bob, command, "forbidden"); err != nil {
 			return err
@@ -141,8 +158,11 @@ func (s *story) guards(ctx context.Context) error {
 		return err
 	}
 	fmt.Println()
-	say("The downloads service faces the internet. It can read no Secret, and so no key and no link")
-	return s.refused(ctx, s.admin, "kubectl auth can-i get secrets -A --as=system:serviceaccount:license-operator-system:license-operator-downloads", "no")
+	say("The downloads and fulfilment services face the internet. They can read no Secret, and so no key and no link")
+	if err := s.refused(ctx, s.admin, "kubectl auth can-i get secrets -A --as=system:serviceaccount:license-operator-system:license-operator-downloads", "no"); err != nil {
+		return err
+	}
+	return s.refused(ctx, s.admin, "kubectl auth can-i get secrets -A --as=system:serviceaccount:license-operator-system:license-operator-fulfillment", "no")
 }
 
 // notices shows what people are told without asking.
@@ -156,7 +176,8 @@ func (s *story) notices(ctx context.Context) error {
 		for _, e := range events.Items {
 			told = append(told, e.Regarding.Name+" "+e.Reason)
 		}
-		for _, notice := range []string{"office Issued", "office-lab Cancelled", "rds-branch Issued", "office-sales Issued"} {
+		for _, notice := range []string{"office Issued", "office-lab Cancelled", "rds-branch Issued", "office-sales Issued",
+			"coffee Purchased", "coffee Activated", "coffee ChangeRefused", "coffee Suspended", "coffee Reinstated", "coffee Unsubscribed"} {
 			if n := strings.Count("\n"+strings.Join(told, "\n")+"\n", "\n"+notice+"\n"); n != 1 {
 				return fmt.Errorf("%d events say %q: %v", n, notice, told)
 			}
@@ -167,5 +188,11 @@ func (s *story) notices(ctx context.Context) error {
 		return err
 	}
 	say("Each notice is an event, sent once: what was issued, renewed, cancelled, and warnings ahead of deadlines")
-	return s.expect(ctx, s.admin, "kubectl -n contoso get events --field-selector involvedObject.kind=SoftwareSubscription --sort-by=.metadata.creationTimestamp", "office-lab", "Cancelled")
+	if err := s.expect(ctx, s.admin, "kubectl -n contoso get events --field-selector involvedObject.kind=SoftwareSubscription --sort-by=.metadata.creationTimestamp", "office-lab", "Cancelled"); err != nil {
+		return err
+	}
+	fmt.Println()
+	say("Services have theirs")
+	return s.expect(ctx, s.admin, "kubectl -n contoso get events --field-selector involvedObject.kind=MarketplaceSubscription,involvedObject.name=coffee --sort-by=.metadata.creationTimestamp",
+		"Purchased", "Activated", "Changed", "ChangeRefused", "Suspended", "Reinstated", "Unsubscribed")
 }

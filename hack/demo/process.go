@@ -21,7 +21,8 @@ import (
 )
 
 const (
-	operatorBinary = "bin/license-operator"
+	operatorBinary  = "bin/license-operator"
+	publisherBinary = "bin/demopublisher"
 
 	// stopGrace is more than the 20 seconds that the operator gives itself.
 	stopGrace = 25 * time.Second
@@ -29,14 +30,14 @@ const (
 	pollEvery = 200 * time.Millisecond
 )
 
-// process is a child process that does one part of the operator's work.
+// process is a child process: a part of the operator, or the demo publisher.
 type process struct {
-	what   string // controllers or downloads
-	log    string // path
-	health string // address
-	cmd    *exec.Cmd
-	done   chan struct{} // closed when it has exited and err is set
-	err    error
+	what  string // controllers, downloads, ...
+	log   string // path
+	ready string // URL that answers with 200 once it is
+	cmd   *exec.Cmd
+	done  chan struct{} // closed when it has exited and err is set
+	err   error
 }
 
 // start runs a part of the operator as the service account that is meant for
@@ -50,21 +51,20 @@ func start(ctx context.Context, cluster *controlplane.ControlPlane, what string,
 	if err != nil {
 		return nil, err
 	}
-	p := &process{
-		what:   what,
-		log:    filepath.Join(cluster.Dir, "license-operator-"+what+".log"),
-		health: addresses[0],
-		done:   make(chan struct{}),
-	}
+	cmd := exec.Command(operatorBinary, append(flags,
+		"--serve="+what, "--namespace="+systemNamespace, "--health-listen="+addresses[0], "--metrics-listen="+addresses[1])...)
+	cmd.Env = []string{"KUBECONFIG=" + kubeconfig} // and nothing that would make this run unlike others
+	return launch(cmd, what, filepath.Join(cluster.Dir, "license-operator-"+what+".log"), "http://"+addresses[0]+"/readyz")
+}
+
+// launch starts a program that logs into a file.
+func launch(cmd *exec.Cmd, what, log, ready string) (*process, error) {
+	p := &process{what: what, log: log, ready: ready, cmd: cmd, done: make(chan struct{})}
 	logFile, err := os.Create(p.log)
 	if err != nil {
 		return nil, fmt.Errorf("starting the %s: %w", what, err)
 	}
 	defer logFile.Close() // the child has its own descriptor
-
-	p.cmd = exec.Command(operatorBinary, append(flags,
-		"--serve="+what, "--namespace="+systemNamespace, "--health-listen="+p.health, "--metrics-listen="+addresses[1])...)
-	p.cmd.Env = []string{"KUBECONFIG=" + kubeconfig} // and nothing that would make this run unlike others
 	p.cmd.Stdout, p.cmd.Stderr = logFile, logFile
 	p.cmd.SysProcAttr = childAttr()
 	started := make(chan error)
@@ -90,11 +90,11 @@ func (p *process) run(started chan<- error) {
 	close(p.done)
 }
 
-// waitReady waits until the process says that it has seen the cluster.
+// waitReady waits until the process says that it can work.
 func (p *process) waitReady(ctx context.Context) error {
 	var last error
 	err := wait.PollUntilContextTimeout(ctx, pollEvery, time.Minute, true, func(ctx context.Context) (bool, error) {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.health+"/readyz", nil)
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.ready, nil)
 		if err != nil {
 			return false, err
 		}
@@ -132,7 +132,7 @@ func (p *process) stop() error {
 	case <-time.After(stopGrace):
 		_ = p.cmd.Process.Kill()
 		<-p.done
-		return fmt.Errorf("the %s did not stop within %v and were killed", p.what, stopGrace)
+		return fmt.Errorf("the %s did not stop within %v, until killed", p.what, stopGrace)
 	}
 }
 
@@ -140,9 +140,9 @@ func (p *process) stop() error {
 // success: it never should.
 func (p *process) exited() error {
 	if p.err == nil {
-		return fmt.Errorf("the %s exited by themselves with status 0", p.what)
+		return fmt.Errorf("the %s exited unasked with status 0", p.what)
 	}
-	return fmt.Errorf("the %s exited by themselves: %w", p.what, p.err)
+	return fmt.Errorf("the %s exited unasked: %w", p.what, p.err)
 }
 
 // logTail is the last 15 lines of the log.

@@ -97,8 +97,11 @@ func (s *story) refused(ctx context.Context, who *person, command, why string) e
 func until(ctx context.Context, look func(context.Context) error) error {
 	var last error
 	err := wait.PollUntilContextTimeout(ctx, pollEvery, time.Minute, true, func(ctx context.Context) (bool, error) {
-		last = look(ctx)
-		return last == nil, nil
+		err := look(ctx)
+		if ctx.Err() == nil || last == nil { // else it fails of that, which says nothing
+			last = err
+		}
+		return err == nil, nil
 	})
 	if wait.Interrupted(err) && last != nil {
 		return fmt.Errorf("after a minute: %w", last)

@@ -17,6 +17,9 @@ const (
 	// columns show all that was agreed, for comparing.
 	columns = "CUSTOMER:.metadata.namespace,NAME:.metadata.name,STATE:.status.state,QTY:.status.quantity," +
 		"PURCHASED:.status.purchasedAt,WINDOW:.status.cancellation.until,ENDS:.status.term.endsAt"
+	// serviceColumns do so of services.
+	serviceColumns = "CUSTOMER:.metadata.namespace,NAME:.metadata.name,ID:.status.id,STATE:.status.state,PLAN:.status.planID,SEATS:.status.quantity," +
+		"PURCHASED:.status.purchasedAt,BILLED:.status.billing.startedAt,ENDS:.status.term.endsAt,ENDED:.status.endedAt"
 	// strip is the jq program of docs/operations.md.
 	strip = `del(.items[].metadata["uid","resourceVersion","creationTimestamp","generation","managedFields","ownerReferences"], .items[].status)`
 )
@@ -27,11 +30,11 @@ func (s *story) restore(ctx context.Context) (err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	vars := []string{"columns=" + columns, "strip=" + strip}
+	vars := []string{"columns=" + columns, "services=" + serviceColumns, "strip=" + strip}
 	old := &person{prompt: "$ ", kubeconfig: s.cluster.Kubeconfig, dir: dir, vars: vars}
-	say("A backup is two files. The keys at customers' need none: the operator delivers them again")
+	say("A backup is two files. The keys and links at customers' need none: the operator delivers them again")
 	for _, command := range []string{
-		"kubectl get products,keyissuers,licenseservers,softwaresubscriptions,licensekeys -A -o json > licensing.json",
+		"kubectl get publishers,products,keyissuers,licenseservers,licensekeys,entitlements,softwaresubscriptions,marketplacesubscriptions -A -o json > licensing.json",
 		"(umask 077; kubectl -n license-operator-system get secrets -o json > stock.json)",
 	} {
 		if _, err := s.run(ctx, old, command); err != nil {
@@ -41,7 +44,8 @@ func (s *story) restore(ctx context.Context) (err error) {
 	fmt.Println()
 	say("and a list of what was agreed, for comparing")
 	fmt.Println("$ columns=" + columns)
-	if _, err := s.run(ctx, old, "kubectl get swsub -A -o custom-columns=$columns > before"); err != nil {
+	fmt.Println("$ services=" + serviceColumns)
+	if _, err := s.run(ctx, old, "(kubectl get swsub -A -o custom-columns=$columns; kubectl get mpsub -A -o custom-columns=$services) > before"); err != nil {
 		return err
 	}
 
@@ -82,7 +86,7 @@ func (s *story) compare(ctx context.Context, other *controlplane.ControlPlane, e
 		return err
 	}
 	defer func() { err = stopAll(ctx, []*process{controllers}, err) }()
-	restored, err := newClient(other)
+	restored, err := newClient(other.Config)
 	if err != nil {
 		return err
 	}
@@ -94,7 +98,7 @@ func (s *story) compare(ctx context.Context, other *controlplane.ControlPlane, e
 	}
 	fmt.Println()
 	say("The operator is started there. Every customer has what he had, to the second")
-	if err := s.expect(ctx, empty, "kubectl get swsub -A -o custom-columns=$columns | tee after; diff before after && echo no difference", "no difference"); err != nil {
+	if err := s.expect(ctx, empty, "(kubectl get swsub -A -o custom-columns=$columns; kubectl get mpsub -A -o custom-columns=$services) | tee after; diff before after && echo no difference", "no difference"); err != nil {
 		return err
 	}
 	if err := s.sameKeys(ctx, restored); err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,8 +27,8 @@ type object struct {
 	detail     string // what else is not settled
 }
 
-// settle waits until nothing is left to be done for any Product, KeyIssuer,
-// LicenseServer or SoftwareSubscription.
+// settle waits until nothing is left to be done for any object of ours that has
+// a status, but what people have to do.
 func settle(ctx context.Context, c client.Client) error {
 	var open []object
 	err := wait.PollUntilContextTimeout(ctx, pollEvery, settleTimeout, true, func(ctx context.Context) (bool, error) {
@@ -84,7 +85,9 @@ func objects(ctx context.Context, c client.Client) ([]object, error) {
 	var servers v1alpha1.LicenseServerList
 	var subs v1alpha1.SoftwareSubscriptionList
 	var ledger v1alpha1.LicenseKeyList
-	for _, list := range []client.ObjectList{&products, &issuers, &servers, &subs, &ledger} {
+	var publishers v1alpha1.PublisherList
+	var services v1alpha1.MarketplaceSubscriptionList
+	for _, list := range []client.ObjectList{&products, &issuers, &servers, &subs, &ledger, &publishers, &services} {
 		if err := c.List(ctx, list); err != nil {
 			return nil, fmt.Errorf("listing: %w", err)
 		}
@@ -106,7 +109,32 @@ func objects(ctx context.Context, c client.Client) ([]object, error) {
 		s := &subs.Items[i]
 		all = append(all, object{"SoftwareSubscription", s, s.Status.ObservedGeneration, s.Status.Conditions, ""})
 	}
+	for i := range publishers.Items {
+		p := &publishers.Items[i]
+		all = append(all, object{"Publisher", p, p.Status.ObservedGeneration, p.Status.Conditions, ""})
+	}
+	for i := range services.Items {
+		s := &services.Items[i]
+		all = append(all, object{"MarketplaceSubscription", s, s.Status.ObservedGeneration, withoutPeople(s.Status.Conditions), asking(s)})
+	}
 	return all, nil
+}
+
+// withoutPeople leaves out what a service waits for that people do: to set it up
+// at the publisher's, or to pay for it.
+func withoutPeople(conditions []metav1.Condition) []metav1.Condition {
+	return slices.DeleteFunc(slices.Clone(conditions), func(c metav1.Condition) bool {
+		return c.Reason == v1alpha1.ReasonAwaitingActivation || c.Reason == v1alpha1.ReasonSuspended
+	})
+}
+
+// asking is what a publisher is being asked, if anything.
+func asking(s *v1alpha1.MarketplaceSubscription) string {
+	c := meta.FindStatusCondition(s.Status.Conditions, v1alpha1.ConditionInSync)
+	if c != nil && (c.Reason == v1alpha1.ReasonChangePending || c.Reason == v1alpha1.ReasonWebhookFailing) {
+		return c.Message
+	}
+	return ""
 }
 
 // unverified is what is wrong with the files of a product, if anything is: they

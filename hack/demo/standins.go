@@ -7,12 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strings"
 )
 
 // standIns are programs that not every machine has. Where one is missing this
@@ -55,54 +53,6 @@ func addStandIns(dir string) error {
 		}
 	}
 	return os.Setenv("PATH", os.Getenv("PATH")+string(os.PathListSeparator)+dir)
-}
-
-// curl knows the options of the story: -s, -sS, -i, -I, -o and -r.
-func curl(args []string) error {
-	req, err := http.NewRequest(http.MethodGet, "", nil)
-	if err != nil {
-		return err
-	}
-	headers, out := false, os.Stdout
-	for i := 0; i < len(args); i++ {
-		switch arg := args[i]; {
-		case arg == "-r" && i+1 < len(args):
-			i++
-			req.Header.Set("Range", "bytes="+args[i])
-		case arg == "-o" && i+1 < len(args):
-			i++
-			if out, err = os.Create(args[i]); err != nil {
-				return err
-			}
-			defer out.Close()
-		case strings.HasPrefix(arg, "-") && strings.Trim(arg, "-sSiI") == "":
-			headers = headers || strings.ContainsAny(arg, "iI")
-			if strings.Contains(arg, "I") {
-				req.Method = http.MethodHead
-			}
-		case strings.HasPrefix(arg, "http://"):
-			if req.URL, err = req.URL.Parse(arg); err != nil {
-				return err
-			}
-		default:
-			return fmt.Errorf("the stand-in for curl does not know %q", arg)
-		}
-	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer res.Body.Close()
-	var head bytes.Buffer
-	if headers {
-		fmt.Fprintf(&head, "%s %s\r\n", res.Proto, res.Status)
-		if err := res.Header.Write(&head); err != nil {
-			return err
-		}
-		head.WriteString("\r\n")
-	}
-	_, err = io.Copy(out, io.MultiReader(&head, res.Body))
-	return err
 }
 
 // jq knows the two programs of docs/operations.md: the namespaces of all

@@ -10,6 +10,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/license-operator/license-operator/api/v1alpha1"
@@ -20,28 +21,29 @@ import (
 // the output of kubectl and curl; what it checks it reads with a client.
 type story struct {
 	cluster *controlplane.ControlPlane
+	at      services
 	client  client.Client
 	admin   *person
-	ada     *person // installs software at contoso
+	ada     *person // installs software at contoso, and sets services up
 }
 
-func newStory(cluster *controlplane.ControlPlane) (*story, error) {
-	c, err := newClient(cluster)
+func newStory(cluster *controlplane.ControlPlane, at services) (*story, error) {
+	c, err := newClient(cluster.Config)
 	if err != nil {
 		return nil, err
 	}
-	s := &story{cluster: cluster, client: c, admin: &person{prompt: "$ ", kubeconfig: cluster.Kubeconfig}}
+	s := &story{cluster: cluster, at: at, client: c, admin: &person{prompt: "$ ", kubeconfig: cluster.Kubeconfig}}
 	s.ada, err = s.person("ada")
 	return s, err
 }
 
-// newClient makes an administrator's client.
-func newClient(cluster *controlplane.ControlPlane) (client.Client, error) {
+// newClient makes a client that knows our kinds.
+func newClient(config *rest.Config) (client.Client, error) {
 	scheme := runtime.NewScheme()
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 		return nil, err
 	}
-	c, err := client.New(cluster.Config, client.Options{Scheme: scheme})
+	c, err := client.New(config, client.Options{Scheme: scheme})
 	if err != nil {
 		return nil, fmt.Errorf("making a client: %w", err)
 	}
@@ -82,6 +84,13 @@ func (s *story) tell(ctx context.Context) error {
 		{"Change the quantity in time", s.changeQuantity},
 		{"Cancel in time", s.cancel},
 		{"Too late", s.tooLate},
+		{"Sell a publisher's service", s.sellService},
+		{"Activate it on the publisher's site", s.activateService},
+		{"Change a service, as far as the publisher lets it", s.changeService},
+		{"Ask for a change on the publisher's site", s.changeThere},
+		{"Suspend a service and reinstate it", s.suspendService},
+		{"Cancel a service in time", s.cancelService},
+		{"Charge for it", s.invoice},
 		{"Sell to some customers only", s.offer},
 		{"Who may do what", s.roles},
 		{"Who may write the ledger, and read Secrets", s.guards},
@@ -99,13 +108,18 @@ func (s *story) tell(ctx context.Context) error {
 		"  renewal with the same key, expiry      TestLifeOfATerm, TestExpires in controllers/",
 		"  the end of a link                      TestLinkExpires in controllers/, TestWhichLinksWork in internal/downloads/",
 		"  warnings ahead of each deadline        TestNoticesOfALife in controllers/",
-		"  180 days after the last KMS activation TestMigration in controllers/")
+		"  180 days after the last KMS activation TestMigration in controllers/",
+		"  trials, renewal and end of services    TestLifeOfAService in internal/terms/")
 	return nil
 }
 
 // invite says how to go on by hand.
 func (s *story) invite(ctx context.Context, processes []*process) error {
 	link, err := quietly(ctx, s.admin, linkCommand("contoso", "office-key"))
+	if err != nil {
+		return err
+	}
+	landing, err := quietly(ctx, s.admin, landingCommand("contoso", "coffee-lyon-link"))
 	if err != nil {
 		return err
 	}
@@ -119,6 +133,9 @@ func (s *story) invite(ctx context.Context, processes []*process) error {
 	fmt.Println()
 	say("A download page, to open in a browser on this machine. For others, read downloadURL from their Secrets")
 	fmt.Println(link)
+	fmt.Println()
+	say("The publisher's site, with a purchase that waits to be set up. For others, read landingPageURL from their Secrets")
+	fmt.Println(landing)
 	return nil
 }
 
