@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -45,10 +46,26 @@ type operator struct {
 // startOperator starts the operator and waits until it is ready.
 func startOperator(t *testing.T, kubeconfig string, args ...string) *operator {
 	t.Helper()
-	o := launchOperator(t, kubeconfig, args...)
-	eventually(t, "waiting for the operator to be ready", func() error { return o.probe("readyz") })
-	return o
+	for range 5 {
+		o := launchOperator(t, kubeconfig, args...)
+		lost := false
+		eventually(t, "waiting for the operator to be ready", func() error {
+			err := o.probe("readyz")
+			if lost = errors.Is(err, errPortTaken); lost {
+				return nil
+			}
+			return err
+		})
+		if !lost {
+			return o
+		}
+	}
+	t.Fatal("the ports for the operator are taken, again and again")
+	return nil
 }
+
+// errPortTaken says that somebody has taken a port since it was found to be free.
+var errPortTaken = errors.New("a port is taken")
 
 // launchOperator starts the operator. It is killed at the end of the test.
 func launchOperator(t *testing.T, kubeconfig string, args ...string) *operator {
@@ -107,6 +124,9 @@ func (o *operator) probe(path string) error {
 	select {
 	case <-o.exited:
 		content, _ := os.ReadFile(o.log)
+		if strings.Contains(string(content), "address already in use") {
+			return errPortTaken
+		}
 		o.t.Fatalf("the operator has exited: %s", content)
 	default:
 	}
