@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -111,11 +110,11 @@ func agreeService(sub *v1alpha1.MarketplaceSubscription, p *v1alpha1.Product, no
 	if id == "" {
 		return none, stalled(v1alpha1.ReasonPlanRequired, "Product %s has several plans: set spec.planID to one of %s", p.Name, planIDs(p, sub.Spec.Term))
 	}
-	plan := planOf(p, id)
+	plan := p.Plan(id)
 	if plan == nil || plan.StopSell {
 		return none, stalled(v1alpha1.ReasonPlanNotOffered, "Product %s has no plan %s to buy: set spec.planID to one of %s", p.Name, id, planIDs(p, sub.Spec.Term))
 	}
-	offer := offerOf(p, plan, sub.Spec.Term)
+	offer := p.Offer(plan, sub.Spec.Term)
 	if offer == nil {
 		return none, stalled(v1alpha1.ReasonTermNotSold, "plan %s of Product %s is not sold for term %s, only for %s: delete this subscription and buy one of those",
 			id, p.Name, sub.Spec.Term, soldTerms(p, plan))
@@ -151,39 +150,9 @@ func seats(plan *v1alpha1.Plan, quantity int64) (int64, error) {
 	return quantity, nil
 }
 
-// planOf is a plan of a product by its id, nil if there is none.
-func planOf(p *v1alpha1.Product, id string) *v1alpha1.Plan {
-	if p == nil {
-		return nil
-	}
-	for i := range p.Spec.SaaS.Plans {
-		if p.Spec.SaaS.Plans[i].ID == id {
-			return &p.Spec.SaaS.Plans[i]
-		}
-	}
-	return nil
-}
-
-// offersOf are the terms that a plan is sold for.
-func offersOf(p *v1alpha1.Product, plan *v1alpha1.Plan) []v1alpha1.TermOffer {
-	if len(plan.Terms) > 0 {
-		return plan.Terms
-	}
-	return p.Spec.Terms
-}
-
-// offerOf is how a plan is sold for a term, nil if it is not.
-func offerOf(p *v1alpha1.Product, plan *v1alpha1.Plan, term v1alpha1.Term) *v1alpha1.TermOffer {
-	offers := offersOf(p, plan)
-	if i := slices.IndexFunc(offers, func(o v1alpha1.TermOffer) bool { return o.Term == term }); i >= 0 {
-		return &offers[i]
-	}
-	return nil
-}
-
 func soldTerms(p *v1alpha1.Product, plan *v1alpha1.Plan) string {
 	var sold []string
-	for _, o := range offersOf(p, plan) {
+	for _, o := range p.Offers(plan) {
 		sold = append(sold, string(o.Term))
 	}
 	return strings.Join(sold, ", ")
@@ -193,7 +162,7 @@ func soldTerms(p *v1alpha1.Product, plan *v1alpha1.Plan) string {
 func planIDs(p *v1alpha1.Product, term v1alpha1.Term) string {
 	var ids []string
 	for _, plan := range p.Spec.SaaS.Plans {
-		if !plan.StopSell && offerOf(p, &plan, term) != nil {
+		if !plan.StopSell && p.Offer(&plan, term) != nil {
 			ids = append(ids, plan.ID)
 		}
 	}

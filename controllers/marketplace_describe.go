@@ -190,7 +190,7 @@ func (s *service) configure() string {
 	}
 	text := fmt.Sprintf("configure the account at %s, with the personal link in Secret %s; the publisher has to activate it before %s",
 		site, s.sub.LandingSecretName(), stamp(s.facts.Purchased.Add(terms.ActivationTime)))
-	if plan := planOf(s.product, s.facts.Bought.Plan); plan != nil && plan.Trial != "" && s.facts.Trial == 0 {
+	if plan := s.product.Plan(s.facts.Bought.Plan); plan != nil && plan.Trial != "" && s.facts.Trial == 0 {
 		text += ". It is charged from then on: a trial is had once"
 	}
 	return text

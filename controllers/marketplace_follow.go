@@ -206,7 +206,7 @@ func (s *service) reachable(held terms.Level, planID string, quantity int64) (te
 	refuse := func(reason, format string, args ...any) (terms.Level, *blocked) {
 		return held, &blocked{reason: reason, message: fmt.Sprintf(format, args...)}
 	}
-	plan := planOf(s.product, planID)
+	plan := s.product.Plan(planID)
 	if plan == nil && planID == held.Plan {
 		return refuse(v1alpha1.ReasonQuantityNotOffered, "plan %s is no longer in the catalogue, so its seats stay as they are: leave spec.quantity out", planID)
 	}
@@ -225,7 +225,7 @@ func (s *service) reachable(held terms.Level, planID string, quantity int64) (te
 	if planID == held.Plan {
 		return to, nil
 	}
-	offer := offerOf(s.product, plan, s.sub.Spec.Term)
+	offer := s.product.Offer(plan, s.sub.Spec.Term)
 	if offer == nil {
 		return refuse(v1alpha1.ReasonPlanNotOffered, "plan %s is not sold for term %s: set spec.planID back to %s", planID, s.sub.Spec.Term, held.Plan)
 	}

@@ -78,3 +78,9 @@ type CancellationPolicy struct {
 	// +required
 	Refund Refund `json:"refund"`
 }
+
+// Email is a mail address.
+// +kubebuilder:validation:MinLength=3
+// +kubebuilder:validation:MaxLength=254
+// +kubebuilder:validation:XValidation:rule="self.matches('^[^@\\\\pZ\\\\pC\"(),:;<>\\\\[\\\\]]+@[\\\\pL\\\\pN]([\\\\pL\\\\pM\\\\pN.-]*[\\\\pL\\\\pM\\\\pN])?$') && !self.matches('@.*[.][.]')",message="give one mail address, such as ada@contoso.example, without name or brackets"
+type Email string

@@ -10,8 +10,10 @@ const (
 	//
 	// Reasons when True: "KeysDelivered" (SoftwareSubscription), "Subscribed"
 	// (MarketplaceSubscription), "KeysAvailable" (KeyIssuer), "Sellable"
-	// (Product), "Activated" (LicenseServer), "Configured" (Publisher). When
-	// False it has the reason of Reconciling or Stalled.
+	// (Product), "Activated" (LicenseServer), "Configured" (Publisher),
+	// "Licensed" (SelfServicePurchase), "SeatAssigned" (LicenseAssignment),
+	// "TakenOver" (Takeover), "Enforced" and "Audited" (SelfServicePolicy), "Sent"
+	// (Notification). When False it has the reason of Reconciling or Stalled.
 	ConditionReady = "Ready"
 
 	// ConditionReconciling is True while the operator expects to get further
@@ -21,7 +23,8 @@ const (
 	// "SecretNameTaken" (by an earlier subscription of the same name, whose
 	// Secret is about to be deleted), "AwaitingActivation" (by the publisher),
 	// "SigningKeyNotReady", "ChangePending" (of a service that is to be
-	// reinstated), "Retrying".
+	// reinstated), "NoSeatFree", "SeatsMissing" (for those who are to be moved),
+	// "SubscriptionNotReady", "NotPurchased" (yet), "Retrying".
 	ConditionReconciling = "Reconciling"
 
 	// ConditionStalled is True when only a change by a person can help; the
@@ -39,7 +42,14 @@ const (
 	// "PublisherNotFound", "InvalidSelector" (Product); "NobodyMayCall"
 	// (Publisher); "NotActivated" (LicenseServer); "InvalidSelector",
 	// "InvalidPattern", "PoolUnreadable", "PoolShared", "SigningKeyInvalid",
-	// "SigningKeyChanged", "SigningKeyLost" (KeyIssuer).
+	// "SigningKeyChanged", "SigningKeyLost" (KeyIssuer); "ProductNotFound",
+	// "NotOffered", "InvalidSelector", "NotInSelfService", "TermNotSold",
+	// "PlanRequired", "PlanNotOffered", "QuantityNotOffered", "BlockedByPolicy",
+	// "AgreementRequired", "PaymentMethodRequired", "TrialUsed", "NameUsed",
+	// "Ended", "OrderNotFound" (SelfServicePurchase); "SubscriptionNotFound", "SubscriptionEnded",
+	// "Suspended", "AlreadyAssigned" (LicenseAssignment); "PurchaseNotFound",
+	// "NotPurchased", "PurchaseEnded", "SubscriptionNotFound",
+	// "SubscriptionEnded", "Suspended", "NameUsed" (Takeover); "Undeliverable" (Notification).
 	ConditionStalled = "Stalled"
 
 	// ConditionKeysIssued tells whether a SoftwareSubscription has its keys.
@@ -98,6 +108,19 @@ const (
 	// and "None" (False).
 	ConditionActionRequired = "ActionRequired"
 
+	// ConditionCompliant is False for what an employee bought although a
+	// SelfServicePolicy in mode Audit would have refused it. It tells what the
+	// policies said then, and is absent before anything was bought.
+	//
+	// Reasons: "Allowed" (True), "WouldBeRefused" (False).
+	ConditionCompliant = "Compliant"
+
+	// ConditionProductsFound is False while a SelfServicePolicy lists products
+	// that are not offered to the customer in self-service.
+	//
+	// Reasons: "AllFound" (True), "ProductNotFound" (False).
+	ConditionProductsFound = "ProductsFound"
+
 	// ConditionArtifactsVerified tells whether each file that a Product offers
 	// is in the artifact store and has its checksum.
 	//
@@ -121,12 +144,18 @@ const (
 // Reasons of conditions.
 const (
 	ReasonActivated                 = "Activated"
+	ReasonAgreementRequired         = "AgreementRequired"
 	ReasonAllAccepted               = "AllAccepted"
+	ReasonAllFound                  = "AllFound"
+	ReasonAllowed                   = "Allowed"
+	ReasonAlreadyAssigned           = "AlreadyAssigned"
 	ReasonArtifactMismatch          = "ArtifactMismatch"
 	ReasonArtifactMissing           = "ArtifactMissing"
 	ReasonAtRisk                    = "AtRisk"
+	ReasonAudited                   = "Audited"
 	ReasonAwaitingActivation        = "AwaitingActivation"
 	ReasonBelowWatermark            = "BelowWatermark"
+	ReasonBlockedByPolicy           = "BlockedByPolicy"
 	ReasonCancelledInTime           = "CancelledInTime"
 	ReasonChangeImpossible          = "ChangeImpossible"
 	ReasonChangePending             = "ChangePending"
@@ -134,8 +163,9 @@ const (
 	ReasonConfigureAccount          = "ConfigureAccount"
 	ReasonConfigured                = "Configured"
 	ReasonDeploymentTool            = "DeploymentTool"
-	ReasonEntitlementNotFound       = "EntitlementNotFound"
 	ReasonEnded                     = "Ended"
+	ReasonEnforced                  = "Enforced"
+	ReasonEntitlementNotFound       = "EntitlementNotFound"
 	ReasonInSync                    = "InSync"
 	ReasonInvalidPattern            = "InvalidPattern"
 	ReasonInvalidSelector           = "InvalidSelector"
@@ -152,22 +182,29 @@ const (
 	ReasonLicenseServerNotUsed      = "LicenseServerNotUsed"
 	ReasonLicenseServerRequired     = "LicenseServerRequired"
 	ReasonLicenseServerTooOld       = "LicenseServerTooOld"
+	ReasonLicensed                  = "Licensed"
 	ReasonLinesRejected             = "LinesRejected"
 	ReasonLinkExpired               = "LinkExpired"
 	ReasonLinkValid                 = "LinkValid"
 	ReasonMAKDeployed               = "MAKDeployed"
+	ReasonNameUsed                  = "NameUsed"
 	ReasonNeverActivated            = "NeverActivated"
+	ReasonNoSeatFree                = "NoSeatFree"
 	ReasonNobodyMayCall             = "NobodyMayCall"
 	ReasonNone                      = "None"
 	ReasonNotActivated              = "NotActivated"
 	ReasonNotBilled                 = "NotBilled"
+	ReasonNotInSelfService          = "NotInSelfService"
 	ReasonNotOffered                = "NotOffered"
+	ReasonNotPurchased              = "NotPurchased"
 	ReasonNotService                = "NotService"
 	ReasonNotSoftware               = "NotSoftware"
 	ReasonNotSubscribed             = "NotSubscribed"
 	ReasonNotYet                    = "NotYet"
 	ReasonNothingIssued             = "NothingIssued"
 	ReasonOnTrack                   = "OnTrack"
+	ReasonOrderNotFound             = "OrderNotFound"
+	ReasonPaymentMethodRequired     = "PaymentMethodRequired"
 	ReasonPaymentRequired           = "PaymentRequired"
 	ReasonPlanNotOffered            = "PlanNotOffered"
 	ReasonPlanRequired              = "PlanRequired"
@@ -176,28 +213,40 @@ const (
 	ReasonPoolUnreadable            = "PoolUnreadable"
 	ReasonProductNotFound           = "ProductNotFound"
 	ReasonPublisherNotFound         = "PublisherNotFound"
+	ReasonPurchaseEnded             = "PurchaseEnded"
+	ReasonPurchaseNotFound          = "PurchaseNotFound"
 	ReasonQuantityNotOffered        = "QuantityNotOffered"
 	ReasonQueued                    = "Queued"
 	ReasonRefusedByPublisher        = "RefusedByPublisher"
 	ReasonRetired                   = "Retired"
 	ReasonRetrying                  = "Retrying"
 	ReasonRevoked                   = "Revoked"
+	ReasonSeatAssigned              = "SeatAssigned"
+	ReasonSeatsMissing              = "SeatsMissing"
 	ReasonSecretNameTaken           = "SecretNameTaken"
 	ReasonSellable                  = "Sellable"
+	ReasonSent                      = "Sent"
 	ReasonSigningKeyChanged         = "SigningKeyChanged"
 	ReasonSigningKeyInvalid         = "SigningKeyInvalid"
 	ReasonSigningKeyLost            = "SigningKeyLost"
 	ReasonSigningKeyNotReady        = "SigningKeyNotReady"
 	ReasonStoreUnreadable           = "StoreUnreadable"
 	ReasonSubscribed                = "Subscribed"
+	ReasonSubscriptionEnded         = "SubscriptionEnded"
+	ReasonSubscriptionNotFound      = "SubscriptionNotFound"
+	ReasonSubscriptionNotReady      = "SubscriptionNotReady"
 	ReasonSufficient                = "Sufficient"
 	ReasonSuspended                 = "Suspended"
+	ReasonTakenOver                 = "TakenOver"
 	ReasonTermNotSold               = "TermNotSold"
 	ReasonTooManyChanges            = "TooManyChanges"
 	ReasonTooManyKeys               = "TooManyKeys"
+	ReasonTrialUsed                 = "TrialUsed"
+	ReasonUndeliverable             = "Undeliverable"
 	ReasonVerified                  = "Verified"
 	ReasonVerifying                 = "Verifying"
 	ReasonVersionNotOffered         = "VersionNotOffered"
 	ReasonWebhookFailing            = "WebhookFailing"
 	ReasonWindowClosed              = "WindowClosed"
+	ReasonWouldBeRefused            = "WouldBeRefused"
 )

@@ -2,9 +2,10 @@
 // to declare software entitlements, and what the operator tells them about it.
 //
 // Cluster-scoped kinds belong to the platform team (Product, KeyIssuer,
-// Publisher) or to the operator alone (LicenseKey and Entitlement, the ledger of
-// keys and of services). Namespaced kinds belong to a
-// customer: a customer is a namespace.
+// Publisher) or to the operator alone (LicenseKey, Entitlement and
+// SelfServiceOrder: the ledger of keys, of services and of self-service).
+// Namespaced kinds belong to a customer, because a customer is a namespace; the
+// operator alone writes Seat, the ledger of seats, and Notification.
 //
 // +kubebuilder:object:generate=true
 // +groupName=license-operator.io
@@ -30,6 +31,14 @@ func AddToScheme(s *runtime.Scheme) error {
 		&Publisher{}, &PublisherList{},
 		&MarketplaceSubscription{}, &MarketplaceSubscriptionList{},
 		&Entitlement{}, &EntitlementList{},
+		&SelfServicePolicy{}, &SelfServicePolicyList{},
+		&SelfServicePurchase{}, &SelfServicePurchaseList{},
+		&SelfServiceOrder{}, &SelfServiceOrderList{},
+		&LicenseAssignment{}, &LicenseAssignmentList{},
+		&Seat{}, &SeatList{},
+		&Takeover{}, &TakeoverList{},
+		&PartnerAgreement{}, &PartnerAgreementList{},
+		&Notification{}, &NotificationList{},
 	)
 	metav1.AddToGroupVersion(s, GroupVersion)
 	return nil

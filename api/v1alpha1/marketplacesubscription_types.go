@@ -117,10 +117,7 @@ type MarketplaceSubscriptionSpec struct {
 type Person struct {
 	// email address.
 	// +required
-	// +kubebuilder:validation:MinLength=3
-	// +kubebuilder:validation:MaxLength=254
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[^@\\\\s[:cntrl:]\"(),:;<>\\\\[\\\\]]+@[\\\\pL\\\\pN]([\\\\pL\\\\pM\\\\pN.-]*[\\\\pL\\\\pM\\\\pN])?$') && !self.matches('@.*[.][.]')",message="give one mail address, such as ada@contoso.example, without name or brackets"
-	Email string `json:"email"`
+	Email Email `json:"email"`
 }
 
 // LandingPageChoice asks for links to the publisher's site.

@@ -1,6 +1,10 @@
 package v1alpha1
 
-import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+import (
+	"slices"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
 
 // KeysPer says how many keys one subscription gets.
 // +kubebuilder:validation:Enum=Subscription;License
@@ -47,7 +51,53 @@ type ProductSpec struct {
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=7
 	Terms []TermOffer `json:"terms"`
+
+	// selfService offers the product to employees, who buy or try it
+	// themselves as far as their SelfServicePolicy allows. When absent it is
+	// not offered to them. A change affects later purchases only.
+	// +optional
+	SelfService *SelfServiceOffer `json:"selfService,omitempty"`
 }
+
+// SelfServiceOffer is what employees can do themselves with a product.
+// +kubebuilder:validation:XValidation:rule="self.purchase || has(self.trial)",message="offer a purchase, a trial or both: to offer neither, leave selfService out"
+type SelfServiceOffer struct {
+	// purchase says whether the product can be bought.
+	// +optional
+	// +default=false
+	Purchase bool `json:"purchase,omitempty"`
+
+	// trial says how the product can be tried. When absent it cannot.
+	// +optional
+	Trial *TrialOffer `json:"trial,omitempty"`
+}
+
+// TrialOffer is a trial in self-service. Each employee has it once.
+type TrialOffer struct {
+	// length of the trial.
+	// +required
+	// +kubebuilder:validation:XValidation:rule="self.matches('[1-9]')",message="a trial lasts for some time: give at least one second"
+	Length Duration `json:"length"`
+
+	// paymentMethod says whether the trial takes one. If it is Required the
+	// trial turns into a purchase when it ends, of the term that the employee
+	// asked for, or else of the first one that the product is sold for. If it
+	// is NotRequired the trial ends, unless the employee gave one all the same,
+	// and without one it is only for customers that have a PartnerAgreement.
+	// +optional
+	// +default="Required"
+	PaymentMethod PaymentMethodRequirement `json:"paymentMethod,omitempty"`
+}
+
+// PaymentMethodRequirement says whether a trial takes a payment method.
+// +kubebuilder:validation:Enum=Required;NotRequired
+type PaymentMethodRequirement string
+
+// What a PaymentMethodRequirement can be.
+const (
+	PaymentMethodRequired    PaymentMethodRequirement = "Required"
+	PaymentMethodNotRequired PaymentMethodRequirement = "NotRequired"
+)
 
 // Customers says which customers may buy a product.
 type Customers struct {
@@ -362,6 +412,38 @@ func (p *Product) Versions() []ProductVersion {
 		return nil
 	}
 	return p.Spec.Software.Versions
+}
+
+// Plan is the plan with an id, nil if there is none, as of a product that is nil.
+func (p *Product) Plan(id string) *Plan {
+	if p == nil || p.Spec.SaaS == nil {
+		return nil
+	}
+	i := slices.IndexFunc(p.Spec.SaaS.Plans, func(l Plan) bool { return l.ID == id })
+	if i < 0 {
+		return nil
+	}
+	return &p.Spec.SaaS.Plans[i]
+}
+
+// Offers are the terms that a plan is sold for; nil asks for a product that has
+// no plans.
+func (p *Product) Offers(plan *Plan) []TermOffer {
+	if plan != nil && len(plan.Terms) > 0 {
+		return plan.Terms
+	}
+	return p.Spec.Terms
+}
+
+// Offer is how a plan is sold for a term, nil if it is not. A nil plan asks for a
+// product that has none.
+func (p *Product) Offer(plan *Plan, term Term) *TermOffer {
+	offers := p.Offers(plan)
+	i := slices.IndexFunc(offers, func(o TermOffer) bool { return o.Term == term })
+	if i < 0 {
+		return nil
+	}
+	return &offers[i]
 }
 
 // Conditions gives access to the status conditions.

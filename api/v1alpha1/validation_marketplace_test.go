@@ -94,6 +94,10 @@ var emails = values{
 		"ada@-contoso.example":     oneAddress,
 		"ada@contoso_example":      oneAddress,
 		"ada lovelace@contoso":     oneAddress,
+		`ada\u00a0@contoso`:        oneAddress, // a space that does not break
+		`a\u200bda@contoso`:        oneAddress, // one of no width
+		`\u202eada@contoso`:        oneAddress, // from right to left
+		`ada\u0085@contoso`:        oneAddress, // the next line
 		"Ada <ada@contoso>":        oneAddress,
 		"<ada@contoso>":            oneAddress,
 		"ada@contoso,bob@contoso":  oneAddress,

@@ -37,6 +37,15 @@ const (
 	pub  = "Publisher"
 	mkt  = "MarketplaceSubscription"
 	ent  = "Entitlement"
+	pol  = "SelfServicePolicy"
+	pur  = "SelfServicePurchase"
+	ord  = "SelfServiceOrder"
+	try  = "SelfServiceOrder of a trial"
+	asg  = "LicenseAssignment"
+	seat = "Seat"
+	take = "Takeover"
+	agr  = "PartnerAgreement"
+	note = "Notification"
 )
 
 // kindOf is the first word of what a base is called by.
@@ -85,6 +94,8 @@ spec: {windowsServerVersion: "2022"}`,
 	pub: publisherBase,
 	mkt: marketplaceBase,
 	ent: entitlementBase,
+	pol: policyBase, pur: purchaseBase, ord: orderBase, try: trialBase,
+	asg: assignmentBase, seat: seatBase, take: takeoverBase, agr: agreementBase, note: notificationBase,
 }
 
 // row is one write to the API server.
@@ -662,7 +673,8 @@ func nest(path string) string {
 // table is rows together with a row for each value of fields.
 var table = sync.OnceValue(func() map[string]row {
 	all := map[string]row{}
-	for _, some := range []map[string]row{rows, serviceRows, publisherRows, marketplaceRows, entitlementRows} {
+	for _, some := range []map[string]row{rows, serviceRows, publisherRows, marketplaceRows, entitlementRows,
+		offerRows, policyRows, purchaseRows, orderRows, seatRows, takeoverRows, agreementRows, notificationRows} {
 		for name, r := range some {
 			if _, dup := all[name]; dup {
 				panic("two rows are called " + name)
@@ -671,7 +683,8 @@ var table = sync.OnceValue(func() map[string]row {
 		}
 	}
 	terms := offerFields(prod, "spec.terms", nest("spec.terms"), termNames, currencies)
-	for _, f := range slices.Concat(fields, terms, serviceFields, publisherFields, marketplaceFields, entitlementFields) {
+	for _, f := range slices.Concat(fields, terms, serviceFields, publisherFields, marketplaceFields, entitlementFields,
+		selfServiceOfferFields, policyFields, purchaseFields, orderFields, seatFields, takeoverFields, agreementFields, notificationFields) {
 		in := f.in
 		if in == "" {
 			in = nest(f.path)
@@ -780,6 +793,14 @@ func TestWhatIsAcceptedCanBeRead(t *testing.T) {
 		pub:  func() any { return &v1alpha1.Publisher{} },
 		mkt:  func() any { return &v1alpha1.MarketplaceSubscription{} },
 		ent:  func() any { return &v1alpha1.Entitlement{} },
+		pol:  func() any { return &v1alpha1.SelfServicePolicy{} },
+		pur:  func() any { return &v1alpha1.SelfServicePurchase{} },
+		ord:  func() any { return &v1alpha1.SelfServiceOrder{} },
+		asg:  func() any { return &v1alpha1.LicenseAssignment{} },
+		seat: func() any { return &v1alpha1.Seat{} },
+		take: func() any { return &v1alpha1.Takeover{} },
+		agr:  func() any { return &v1alpha1.PartnerAgreement{} },
+		note: func() any { return &v1alpha1.Notification{} },
 	}
 	for name, r := range table() {
 		if obj, errs := r.write(t); len(errs) == 0 {
@@ -855,7 +876,7 @@ func checks(kind string, s *apiextensionsv1.JSONSchemaProps, at string) []check 
 // as maxLength, which is there to tell what a rule on it costs at most, and the
 // values that a rule refuses with words although the enum has them.
 var unreachable = map[string]bool{
-	"amount": true, "licenseServerID": true,
+	"amount": true, "licenseServerID": true, "authorizationNumber": true, "licenseNumber": true,
 	"x86 in Product.spec.software.versions[].builds[].architecture": true,
 	"Perpetual in Product.spec.saas.plans[].terms[].term":           true,
 	"Perpetual in MarketplaceSubscription.spec.term":                true,
@@ -962,6 +983,21 @@ func TestDefaults(t *testing.T) {
 			"{spec: {autoRenew: false, suspended: false, cancelled: false, landingPage: {renewal: 0}}, " + unseen + "}"},
 		"a service on record says all itself": {ent, "{}", "{}"},
 		"a ledger entry has no status":        {lkey, "{}", "spec: {state: Issued}"},
+		"a product that employees can try": {prod, "spec: {selfService: {trial: {length: P30D}}}",
+			"{spec: {software: {" + software + "}, selfService: {purchase: false, trial: {length: P30D, paymentMethod: Required}}}, " + unseen + "}"},
+		"a policy that says nothing": {pol, "{}", "{spec: {default: Allow, mode: Enforce}, " + unseen + "}"},
+		"a policy without a spec":    {pol, "spec: null", "{spec: {default: Allow, mode: Enforce}, " + unseen + "}"},
+		"a policy that says everything": {pol, "spec: {default: Block, mode: Audit, products: [{name: a, value: Allow}]}",
+			"{spec: {default: Block, mode: Audit, products: [{name: a, value: Allow}]}, " + unseen + "}"},
+		"an employee's purchase": {pur, "{}", "{spec: {quantity: 1, autoRenew: true, cancelled: false}, " + unseen + "}"},
+		"an employee's trial": {pur, "spec: {type: Trial, paymentMethod: null}",
+			"{spec: {type: Trial, paymentMethod: false, quantity: 1, autoRenew: true, cancelled: false}, " + unseen + "}"},
+		"an order has no status":          {ord, "{}", "{}"},
+		"an assignment":                   {asg, "{}", "{" + unseen + "}"},
+		"a seat has no status":            {seat, "{}", "{}"},
+		"a takeover":                      {take, "{}", "{" + unseen + "}"},
+		"an agreement says all itself":    {agr, "{}", "{}"},
+		"a mail that nobody has sent yet": {note, "{}", "{" + unseen + "}"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := merge(base(t, tc.kind), parse(t, tc.change))

@@ -183,7 +183,7 @@ func changePlan(facts *terms.Entitlement, p *v1alpha1.Product, level terms.Level
 		return nil, fmt.Errorf("price of plan %s of Product %s: %w", to, p.Name, err)
 	}
 	level.Plan, level.UnitPrice = to, price
-	switch seats := saasapi.PlanOf(p, to).Seats; {
+	switch seats := p.Plan(to).Seats; {
 	case seats == nil:
 		level.Quantity = 0
 	case level.Quantity == 0: // the plan until now was not sold by the seat
@@ -195,7 +195,7 @@ func changePlan(facts *terms.Entitlement, p *v1alpha1.Product, level terms.Level
 }
 
 func changeQuantity(p *v1alpha1.Product, level terms.Level, to int64) (*wish, error) {
-	plan := saasapi.PlanOf(p, level.Plan)
+	plan := p.Plan(level.Plan)
 	switch {
 	case level.Quantity == 0:
 		return nil, badRequest("The plan %s is not sold by the seat: it has no quantity.", level.Plan)

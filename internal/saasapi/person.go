@@ -42,7 +42,7 @@ func email(p *v1alpha1.Person) string {
 	if p == nil {
 		return ""
 	}
-	return p.Email
+	return string(p.Email)
 }
 
 func domain(email string) string {

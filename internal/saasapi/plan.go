@@ -34,37 +34,15 @@ func NewPlans(facts *terms.Entitlement, p *v1alpha1.Product) PlanList {
 // it, if it can: the plan is sold, for the term and in the currency of the
 // subscription.
 func Offer(facts *terms.Entitlement, p *v1alpha1.Product, planID string) (v1alpha1.TermOffer, bool) {
-	plan := PlanOf(p, planID)
+	plan := p.Plan(planID)
 	if plan == nil || plan.StopSell {
 		return v1alpha1.TermOffer{}, false
 	}
-	offers := termsOf(p, plan)
-	i := slices.IndexFunc(offers, func(o v1alpha1.TermOffer) bool {
-		return terms.Term(o.Term) == facts.Term && o.Price.Currency == facts.Currency
-	})
-	if i < 0 {
+	offer := p.Offer(plan, v1alpha1.Term(facts.Term))
+	if offer == nil || offer.Price.Currency != facts.Currency {
 		return v1alpha1.TermOffer{}, false
 	}
-	return offers[i], true
-}
-
-// PlanOf is the plan of a product with an id, nil if there is none.
-func PlanOf(p *v1alpha1.Product, id string) *v1alpha1.Plan {
-	if p == nil || p.Spec.SaaS == nil {
-		return nil
-	}
-	i := slices.IndexFunc(p.Spec.SaaS.Plans, func(l v1alpha1.Plan) bool { return l.ID == id })
-	if i < 0 {
-		return nil
-	}
-	return &p.Spec.SaaS.Plans[i]
-}
-
-func termsOf(p *v1alpha1.Product, plan *v1alpha1.Plan) []v1alpha1.TermOffer {
-	if len(plan.Terms) > 0 {
-		return plan.Terms
-	}
-	return p.Spec.Terms
+	return *offer, true
 }
 
 func newPlan(p *v1alpha1.Product, plan *v1alpha1.Plan) Plan {
@@ -76,7 +54,7 @@ func newPlan(p *v1alpha1.Product, plan *v1alpha1.Plan) Plan {
 	if plan.Seats != nil {
 		w.MinQuantity, w.MaxQuantity = &plan.Seats.Min, &plan.Seats.Max
 	}
-	for _, o := range termsOf(p, plan) {
+	for _, o := range p.Offers(plan) {
 		w.PlanComponents.RecurrentBillingTerms = append(w.PlanComponents.RecurrentBillingTerms, RecurrentBillingTerm{
 			Currency: o.Price.Currency, Price: json.Number(o.Price.Amount), TermUnit: string(o.Term),
 			TermDescription: describe[o.Term], MeteredQuantityIncluded: []struct{}{},

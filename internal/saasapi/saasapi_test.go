@@ -79,7 +79,7 @@ func TestTerm(t *testing.T) {
 }
 
 func TestPeople(t *testing.T) {
-	person := func(email string) *v1alpha1.Person { return &v1alpha1.Person{Email: email} }
+	person := func(email v1alpha1.Email) *v1alpha1.Person { return &v1alpha1.Person{Email: email} }
 	for what, row := range map[string]struct {
 		beneficiary, purchaser *v1alpha1.Person
 		partner, sameTenant    bool
