@@ -27,7 +27,7 @@ test: controlplane build ## run every test; first builds the control plane and i
 
 .PHONY: demo
 demo: controlplane build ## show it all on a control plane of its own; EXIT=1 stops afterwards
-	@go build -o bin/ ./hack/demo ./hack/demopublisher
+	@go build -o bin/ ./hack/demo ./hack/demopublisher ./hack/demomail
 	@KUBEBUILDER_ASSETS=$(ASSETS) bin/demo $(if $(EXIT),-exit)
 
 .PHONY: generate

@@ -48,7 +48,7 @@ func product(ctx context.Context, from client.Reader, name string) (*v1alpha1.Pr
 	err := from.Get(ctx, client.ObjectKey{Name: name}, &p)
 	if apierrors.IsNotFound(err) {
 		return nil, stalled(v1alpha1.ReasonProductNotFound,
-			"Product %s does not exist: create it, or delete this subscription and buy one that \"kubectl get products\" lists", name)
+			"Product %s does not exist: create it, or delete this and buy one that \"kubectl get products\" lists", name)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading Product %s: %w", name, err)
@@ -69,7 +69,7 @@ func offered(ctx context.Context, from client.Reader, customer string, p *v1alph
 	}
 	if !selector.Matches(labels.Set(ns.Labels)) {
 		return stalled(v1alpha1.ReasonNotOffered,
-			"Product %s is not offered to customer %s: delete this subscription and buy another product, or ask whoever publishes the catalogue to label the namespace as its spec.customers says", p.Name, customer)
+			"Product %s is not offered to customer %s: delete this and buy another product, or ask whoever publishes the catalogue to label the namespace as its spec.customers says", p.Name, customer)
 	}
 	return nil
 }

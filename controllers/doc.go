@@ -21,11 +21,28 @@
 //	marketplace_follow.go                  cancel, suspend, and ask the publisher for changes
 //	marketplace_landing.go                 the Secret with the link to the publisher's site
 //	marketplace_describe.go                tell it in status
-//	marketplace_notices.go                 tell people, by Events
+//	marketplace_notices.go                 tell people, by Events and by mail
 //	webhook_controller.go                  tell the publisher, until its webhook has taken it
 //
 // What the publisher does comes through internal/fulfillment, into the same
 // Entitlement.
+//
+// The way of what an employee buys or tries himself:
+//
+//	selfservicepurchase_controller.go  reads the clock once, finds the order, follows it
+//	selfservice_buy.go                 what the purchaser agrees to and the policies allow, put on record
+//	selfservice_describe.go            tell it in status
+//	selfservice_notices.go             tell people, by Events and mail
+//	selfservicepolicy_controller.go    tell what a policy says about each product
+//
+// Seats of subscriptions:
+//
+//	seats.go                         the ledger of seats, and what one look at it finds
+//	licenseassignment_controller.go  one pass seats everybody of a subscription
+//	takeover_controller.go           move the users of an employee's purchase, or cancel it
+//
+// The way of a mail: whoever has to tell something puts a Notification on record
+// (mail.go), and notification_controller.go sends it.
 //
 // The other kinds: product_controller.go with product_artifacts.go,
 // publisher_controller.go, keyissuer_controller.go with keyissuer_pool.go and

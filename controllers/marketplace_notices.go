@@ -3,19 +3,22 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/license-operator/license-operator/api/v1alpha1"
 	"github.com/license-operator/license-operator/internal/terms"
 )
 
-// announce tells people, by Events, what has happened to a service since status
-// was last written, and what is going to. Status is written afterwards: what
-// could not be sent stays to be told.
+// announce tells people, by Events and by mail, what has happened to a service
+// since status was last written, and what is going to. Status is written
+// afterwards: what could not be sent stays to be told. It waits for Events, and
+// for no mail: what could not be put on record is tried again by this process.
 func (r *MarketplaceSubscriptionReconciler) announce(ctx context.Context, before *v1alpha1.MarketplaceSubscription, s *service, now time.Time) (next time.Time, err error) {
 	// What happened before the object was there, and was restored with it, is
 	// no news. To the object that bought it, all is; clocks may differ.
@@ -29,16 +32,54 @@ func (r *MarketplaceSubscriptionReconciler) announce(ctx context.Context, before
 	}
 	due, next := s.facts.Due(noticed, now)
 	news = append(news, due...)
-	if len(news) == 0 {
+	key := client.ObjectKeyFromObject(s.sub)
+	stored, _ := r.unsent.Load(key)
+	letters, _ := stored.([]letter)
+	if len(news)+len(letters) == 0 {
 		return next, nil
 	}
 	for _, a := range news {
-		if err := send(ctx, r.Client, s.sub, "MarketplaceSubscription", a, s.note(a), r.Clock.Now()); err != nil {
+		text := s.note(a)
+		if err := send(ctx, r.Client, s.sub, "MarketplaceSubscription", a, text, r.Clock.Now()); err != nil {
 			return next, err
 		}
+		l := letter{about: s.sub, kind: "MarketplaceSubscription", to: s.reader(), product: s.called(), Announcement: a, text: text}
+		if !slices.ContainsFunc(letters, func(o letter) bool { return o.Notice == a.Notice && o.At.Equal(a.At) }) { // else status was not written then
+			letters = append(letters, l)
+		}
 	}
-	s.sub.Status.NoticedUntil = ptr.To(metav1.NewTime(now))
+	if len(news) > 0 {
+		s.sub.Status.NoticedUntil = ptr.To(metav1.NewTime(now))
+	}
+	var unsent []letter
+	for _, l := range letters {
+		if again := r.Mail.send(ctx, l, r.Clock.Now()); !again.IsZero() {
+			unsent, next = append(unsent, l), terms.Earliest(next, again)
+		}
+	}
+	if r.unsent.Delete(key); len(unsent) > 0 {
+		r.unsent.Store(key, unsent)
+	}
 	return next, nil
+}
+
+// reader is who gets the mails about a service: who bought it, or else who uses
+// it; empty: nobody is named.
+func (s *service) reader() v1alpha1.Email {
+	for _, p := range []*v1alpha1.Person{s.sub.Spec.Purchaser, s.sub.Spec.Beneficiary} {
+		if p != nil {
+			return p.Email
+		}
+	}
+	return ""
+}
+
+// called is what people call the product.
+func (s *service) called() string {
+	if s.product != nil {
+		return s.product.Spec.DisplayName
+	}
+	return s.sub.Spec.ProductRef.Name
 }
 
 // happened lists what is different from the status of before, as far as it is

@@ -8,7 +8,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -55,30 +54,6 @@ const (
 	isRefused    = "ActionRequired=True(ChangeRefused) Activated=True(Activated) InSync=False(RefusedByPublisher) Ready=True(Subscribed)"
 	isLate       = "ActionRequired=False(None) Activated=True(Activated) Cancelled=False(WindowClosed) InSync=True(InSync) Ready=True(Subscribed)"
 )
-
-// reasonsSeen are the conditions of services that tests produced.
-var reasonsSeen sync.Map
-
-// reasonsNeverSeen lists those that the API documents and no test produced.
-func reasonsNeverSeen() (missing []string) {
-	for typ, reasons := range map[string]string{
-		"Ready":          "Subscribed",
-		"Reconciling":    "AwaitingActivation SigningKeyNotReady Retrying",
-		"Stalled":        "ProductNotFound TermNotSold NotOffered NotService PlanRequired PlanNotOffered QuantityNotOffered PublisherNotFound SecretNameTaken Suspended Ended",
-		"Cancelled":      "CancelledInTime NothingIssued NotBilled WindowClosed",
-		"InSync":         "InSync ChangePending RefusedByPublisher WebhookFailing PlanNotOffered QuantityNotOffered NotSubscribed TooManyChanges",
-		"Activated":      "Activated AwaitingActivation NeverActivated",
-		"ActionRequired": "ConfigureAccount PaymentRequired ChangeRefused ChangeImpossible None",
-	} {
-		for reason := range strings.FieldsSeq(reasons) {
-			if _, seen := reasonsSeen.Load(typ + " " + reason); !seen {
-				missing = append(missing, typ+" "+reason)
-			}
-		}
-	}
-	slices.Sort(missing)
-	return missing
-}
 
 // market is a catalogue with one service, its publisher and one customer, all
 // with names of their own, so that tests do not meet.
@@ -235,9 +210,7 @@ func (m *market) tryFollow(name string) (*v1alpha1.MarketplaceSubscription, ctrl
 	m.writes, m.events = nil, nil
 	res, err := m.services.Reconcile(m.t.Context(), m.request(name))
 	sub := m.sub(name)
-	for _, c := range sub.Status.Conditions {
-		reasonsSeen.Store(c.Type+" "+c.Reason, true)
-	}
+	noteReasons(sub)
 	return sub, res, err
 }
 

@@ -42,6 +42,8 @@ type MarketplaceSubscriptionReconciler struct {
 	Clock        clock.PassiveClock
 	Entitlements *entitlements.Record
 	Tokens       PurchaseTokens
+	// Mail tells the purchaser what Events tell everybody.
+	Mail Post
 	// Namespaces are the customers to serve; none means all.
 	Namespaces []string
 	// Workers is how many subscriptions are worked on at a time; 0 means one.
@@ -50,6 +52,9 @@ type MarketplaceSubscriptionReconciler struct {
 	// unsure holds the subscriptions whose last pass failed: what it wrote may
 	// not be in the cache yet.
 	unsure sync.Map
+	// unsent holds the mails about subscriptions that could not be put on
+	// record. It is forgotten with the process; the Events have told it all.
+	unsent sync.Map
 	// trials is held while a purchase with a trial is put on record.
 	trials sync.Mutex
 }
@@ -73,6 +78,7 @@ func (r *MarketplaceSubscriptionReconciler) Reconcile(ctx context.Context, req c
 	err := r.Get(ctx, req.NamespacedName, sub)
 	if apierrors.IsNotFound(err) || err == nil && !sub.DeletionTimestamp.IsZero() {
 		r.unsure.Delete(req.NamespacedName)
+		r.unsent.Delete(req.NamespacedName)
 		next, err := r.orphan(ctx, req, now)
 		return requeue(next, now, err)
 	}

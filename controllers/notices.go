@@ -130,11 +130,16 @@ func send(ctx context.Context, c client.Client, sub client.Object, kind string, 
 	return nil
 }
 
+// noticeName is the same for a notice each time.
+func noticeName(about client.Object, a terms.Announcement) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s %s %d", about.GetUID(), a.Notice, a.At.Unix()))
+	return about.GetName() + "." + hex.EncodeToString(sum[:8])
+}
+
 func eventFor(sub client.Object, kind string, a terms.Announcement, text string, now time.Time) *eventsv1.Event {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s %s %d", sub.GetUID(), a.Notice, a.At.Unix()))
 	host, _ := os.Hostname() // empty is what the API server refuses, so there is a fallback
 	e := &eventsv1.Event{
-		ObjectMeta: metav1.ObjectMeta{Namespace: sub.GetNamespace(), Name: sub.GetName() + "." + hex.EncodeToString(sum[:8])},
+		ObjectMeta: metav1.ObjectMeta{Namespace: sub.GetNamespace(), Name: noticeName(sub, a)},
 		EventTime:  metav1.NewMicroTime(now), ReportingController: reporter, ReportingInstance: truncate("license-operator-"+host, 128),
 		Type: corev1.EventTypeNormal, Reason: string(a.Notice), Action: string(a.Notice), Note: truncate(text, maxNote),
 		Regarding: corev1.ObjectReference{

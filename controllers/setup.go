@@ -18,7 +18,10 @@ import (
 	"github.com/license-operator/license-operator/internal/entitlements"
 	"github.com/license-operator/license-operator/internal/keys"
 	"github.com/license-operator/license-operator/internal/ledger"
+	"github.com/license-operator/license-operator/internal/notify"
+	"github.com/license-operator/license-operator/internal/orders"
 	"github.com/license-operator/license-operator/internal/signing"
+	"github.com/license-operator/license-operator/internal/terms"
 	"github.com/license-operator/license-operator/internal/webhooks"
 )
 
@@ -31,12 +34,45 @@ type Options struct {
 	Artifacts    *artifacts.Store // what is to be downloaded
 
 	FulfillmentURL string // where publishers reach the fulfilment API, without /api
+
+	SelfServiceDefault terms.SelfService // what employees may do where no SelfServicePolicy enforces something; empty: all
+	Mail               *notify.Mailer    // sends mails; nil: people are told by Events only
 }
 
-// Setup gives each kind its reconciler. They share the ledger and the registry
-// of key sources. The manager's cache must have been made with CacheOptions and
-// have the indexes of entitlements.Register.
+// Setup gives each kind its reconciler. The manager's cache must have been made
+// with CacheOptions and have the indexes of entitlements.Register.
 func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
+	post := Post{}
+	if o.Mail != nil {
+		post.Client = mgr.GetClient()
+	}
+	mails := &NotificationReconciler{Client: mgr.GetClient(), Clock: clock.RealClock{}, Mail: o.Mail}
+	if err := mails.SetupWithManager(mgr); err != nil {
+		return fmt.Errorf("setting up Notifications: %w", err)
+	}
+	products := &ProductReconciler{Client: mgr.GetClient(), Clock: clock.RealClock{}, Artifacts: o.Artifacts, Wake: make(chan event.GenericEvent, 64)}
+	if err := products.SetupWithManager(ctx, mgr); err != nil {
+		return fmt.Errorf("setting up Products: %w", err)
+	}
+	if err := setUpSoftware(ctx, mgr, o); err != nil {
+		return err
+	}
+	if err := setUpServices(ctx, mgr, post, o); err != nil {
+		return err
+	}
+	if err := setUpSelfService(ctx, mgr, post, o); err != nil {
+		return err
+	}
+	keyRoles := &KeyRoleReconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Events: mgr.GetEventRecorder("license-operator")}
+	if err := keyRoles.SetupWithManager(mgr); err != nil {
+		return fmt.Errorf("setting up Roles for reading keys: %w", err)
+	}
+	return nil
+}
+
+// setUpSoftware sets up what issues keys. Issuers and subscriptions share the
+// ledger and the registry of key sources.
+func setUpSoftware(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	// The Secrets of the operator's namespace have a cache of their own,
 	// because there, and only there, their content is needed.
 	stock, err := cache.New(mgr.GetConfig(), cache.Options{
@@ -57,10 +93,6 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	registry := keys.NewRegistry()
 	wake := make(chan event.GenericEvent, o.Workers)
 
-	products := &ProductReconciler{Client: mgr.GetClient(), Clock: clock.RealClock{}, Artifacts: o.Artifacts, Wake: make(chan event.GenericEvent, 64)}
-	if err := products.SetupWithManager(ctx, mgr); err != nil {
-		return fmt.Errorf("setting up Products: %w", err)
-	}
 	issuers := &KeyIssuerReconciler{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Stock: stock, Namespace: o.Namespace,
 		Clock: clock.RealClock{}, Ledger: book, Keys: registry, Wake: wake,
@@ -79,6 +111,12 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	if err := subscriptions.SetupWithManager(ctx, mgr); err != nil {
 		return fmt.Errorf("setting up SoftwareSubscriptions: %w", err)
 	}
+	return nil
+}
+
+// setUpServices sets up what sells publishers' services. Who buys and who calls
+// webhooks share the record of services and the signing key.
+func setUpServices(ctx context.Context, mgr ctrl.Manager, post Post, o Options) error {
 	record := &entitlements.Record{Client: mgr.GetClient(), Live: mgr.GetAPIReader()}
 	signer := &signing.Signer{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Namespace: o.Namespace, Clock: clock.RealClock{}}
 	if err := mgr.Add(signer); err != nil {
@@ -90,7 +128,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	}
 	services := &MarketplaceSubscriptionReconciler{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(),
-		Clock: clock.RealClock{}, Entitlements: record, Tokens: signer, Namespaces: o.Namespaces, Workers: o.Workers,
+		Clock: clock.RealClock{}, Entitlements: record, Tokens: signer, Mail: post, Namespaces: o.Namespaces, Workers: o.Workers,
 	}
 	if err := services.SetupWithManager(ctx, mgr); err != nil {
 		return fmt.Errorf("setting up MarketplaceSubscriptions: %w", err)
@@ -102,9 +140,33 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	if err := hooks.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("setting up webhooks: %w", err)
 	}
-	keyRoles := &KeyRoleReconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Events: mgr.GetEventRecorder("license-operator")}
-	if err := keyRoles.SetupWithManager(mgr); err != nil {
-		return fmt.Errorf("setting up Roles for reading keys: %w", err)
+	return nil
+}
+
+// setUpSelfService sets up what employees buy, the seats of what was bought for
+// everybody, and the way from the one to the other. Purchases and takeovers share
+// the record of orders, takeovers and assignments the ledger of seats.
+func setUpSelfService(ctx context.Context, mgr ctrl.Manager, post Post, o Options) error {
+	record := &orders.Record{Client: mgr.GetClient(), Live: mgr.GetAPIReader()}
+	purchases := &SelfServicePurchaseReconciler{
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Clock: clock.RealClock{}, Orders: record, Mail: post,
+		Default: o.SelfServiceDefault, Namespaces: o.Namespaces, Workers: o.Workers,
+	}
+	if err := purchases.SetupWithManager(ctx, mgr); err != nil {
+		return fmt.Errorf("setting up SelfServicePurchases: %w", err)
+	}
+	policies := &SelfServicePolicyReconciler{Client: mgr.GetClient(), Clock: clock.RealClock{}, Namespaces: o.Namespaces}
+	if err := policies.SetupWithManager(ctx, mgr); err != nil {
+		return fmt.Errorf("setting up SelfServicePolicies: %w", err)
+	}
+	seats := &Seats{Client: mgr.GetClient(), Live: mgr.GetAPIReader()}
+	assignments := &LicenseAssignmentReconciler{Client: mgr.GetClient(), Clock: clock.RealClock{}, Seats: seats, Workers: o.Workers}
+	if err := assignments.SetupWithManager(ctx, mgr); err != nil {
+		return fmt.Errorf("setting up LicenseAssignments: %w", err)
+	}
+	takeovers := &TakeoverReconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Clock: clock.RealClock{}, Seats: seats, Orders: record}
+	if err := takeovers.SetupWithManager(ctx, mgr); err != nil {
+		return fmt.Errorf("setting up Takeovers: %w", err)
 	}
 	return nil
 }
