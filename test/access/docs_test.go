@@ -40,7 +40,7 @@ func TestExamplesOfTheDocs(t *testing.T) {
 	service(t, "contoso", "coffee", subscribed(false, longAgo))
 	kubeconfigs := map[string]string{}
 	for user, groups := range map[string][]string{
-		"ada@partner.example": {"partner"}, "bob@partner.example": {"partner"}, "carol@contoso.example": nil, "dan@audit.example": nil, "pat": {"platform-team"},
+		"ada@partner.example": {"partner"}, "bob@partner.example": {"partner"}, "carol@contoso.example": nil, "erin@contoso.example": nil, "dan@audit.example": nil, "pat": {"platform-team"},
 	} {
 		if kubeconfigs[user], err = cluster.UserKubeconfig(user, groups...); err != nil {
 			t.Fatal(err)
@@ -48,6 +48,7 @@ func TestExamplesOfTheDocs(t *testing.T) {
 	}
 	may(t, user("ada@partner.example"), "contoso", "delete", ours, "softwaresubscriptions")
 
+	t.Run("employees", func(t *testing.T) { runsAsShown(t, docs) })
 	for name, tc := range map[string]struct{ who, command, want string }{
 		"ada sees what was bought":         {"ada@partner.example", "-n contoso get swsub", "office"},
 		"ada sees the catalogue":           {"ada@partner.example", "get products", ""},
@@ -61,6 +62,20 @@ func TestExamplesOfTheDocs(t *testing.T) {
 		"dan sees the ledger of services":  {"dan@audit.example", "get entitlements", ""},
 		"dan sees the publishers":          {"dan@audit.example", "get publishers", ""},
 		"pat lets publishers sell":         {"pat", "auth can-i create publishers", "yes"},
+		"ada takes over":                   {"ada@partner.example", "-n contoso auth can-i create takeovers", "yes"},
+		"ada makes no policy":              {"ada@partner.example", "-n contoso auth can-i create selfservicepolicies", "no"},
+		"bob sees no self-service":         {"bob@partner.example", "-n contoso get sspur", "cannot list resource"},
+		"bob sees what employees are told": {"bob@partner.example", "-n contoso auth can-i list events", "yes"},
+		"carol sees agreements":            {"carol@contoso.example", "-n contoso get pagr", ""},
+		"ada sees no agreement":            {"ada@partner.example", "-n contoso get pagr", "cannot list resource"},
+		"dan sees no agreement":            {"dan@audit.example", "get pagr -A", "cannot list resource"},
+		"pat sees agreements":              {"pat", "get pagr -A", ""},
+		"erin sees the catalogue":          {"erin@contoso.example", "get products", ""},
+		"erin sees the policies":           {"erin@contoso.example", "-n contoso get sspol", "company"},
+		"erin sees no publisher":           {"erin@contoso.example", "get publishers", "cannot list resource"},
+		"carol takes over":                 {"carol@contoso.example", "-n contoso auth can-i create takeovers", "yes"},
+		"dan sees what employees bought":   {"dan@audit.example", "-n contoso get sspur", "erin-planner"},
+		"pat makes agreements":             {"pat", "-n contoso auth can-i create partneragreements", "yes"},
 		"ada sees no Secret":               {"ada@partner.example", "-n contoso get secrets", "cannot list resource"},
 		"ada sees no ledger":               {"ada@partner.example", "get licensekeys", "cannot list resource"},
 		"ada sees no other customer":       {"ada@partner.example", "-n default get swsub", "cannot list resource"},
@@ -114,4 +129,45 @@ func shown(docs, command string) string {
 	after, _, _ = strings.Cut(after, "$ ")
 	after, _, _ = strings.Cut(after, "```")
 	return strings.Join(strings.Fields(after), " ")
+}
+
+// runsAsShown writes the files that the docs show, runs the commands about
+// self-service that they show, and compares what is printed.
+func runsAsShown(t *testing.T, docs string) {
+	dir := t.TempDir() + "/"
+	for block := range strings.SplitSeq(docs, "```yaml\n# ") {
+		name, text, _ := strings.Cut(block, "\n")
+		if text, _, ok := strings.Cut(text, "```"); ok && strings.HasSuffix(name, ".yaml") {
+			if err := os.WriteFile(dir+name, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	may(t, user("carol@contoso.example"), "contoso", "create", ours, "selfservicepolicies")
+	may(t, user("erin@contoso.example"), "contoso", "create", ours, "selfservicepurchases")
+	may(t, user("system:serviceaccount:contoso:pipeline"), "contoso", "patch", ours, "selfservicepurchases")
+	ran := 0
+	for line := range strings.Lines(docs) {
+		command, ok := strings.CutPrefix(strings.TrimSpace(line), "$ kubectl ")
+		if !ok || !strings.Contains(command, "sspur") && !strings.Contains(command, ".yaml") && !strings.Contains(command, "frank") {
+			continue
+		}
+		ran++
+		out, err := cluster.Run(t.Context(), strings.Fields(strings.NewReplacer("-f ", "-f "+dir, "'", "").Replace(command))...)
+		if err != nil {
+			_, out, _ = strings.Cut(err.Error(), "exit status 1: ")
+		}
+		if got := strings.Join(strings.Fields(strings.ReplaceAll(out, dir, "")), " "); got != shown(docs, command) {
+			t.Errorf("%s: it prints %q, the docs show %q", command, got, shown(docs, command))
+		}
+		switch {
+		case strings.Contains(command, "policy.yaml"):
+			policiesFollowed(t)
+		case strings.Contains(command, "rolebinding frank"):
+			may(t, user("frank@contoso.example"), "contoso", "patch", ours, "selfservicepurchases")
+		}
+	}
+	if ran != 10 {
+		t.Errorf("%d commands were run, want 10", ran)
+	}
 }

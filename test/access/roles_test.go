@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -39,18 +40,28 @@ var roles = map[string]struct {
 }{
 	"admin-agent": {may: map[string]string{
 		"softwaresubscriptions": read + " " + write, "marketplacesubscriptions": read + " " + write, "licenseservers": read + " " + write,
+		"selfservicepolicies": read, "selfservicepurchases": read + " delete", "takeovers": read + " " + write, "licenseassignments": read + " " + write,
+		"seats": read, "notifications": read,
 	}},
 	"sales-agent": {may: map[string]string{
 		"softwaresubscriptions": read + " create", "marketplacesubscriptions": read + " create", "licenseservers": read,
 	}},
-	"customer-admin": {may: map[string]string{"softwaresubscriptions": read, "marketplacesubscriptions": read, "licenseservers": read}},
+	"customer-admin": {may: map[string]string{
+		"softwaresubscriptions": read, "marketplacesubscriptions": read, "licenseservers": read,
+		"selfservicepolicies": read + " " + write, "selfservicepurchases": read + " delete", "takeovers": read + " " + write, "licenseassignments": read + " " + write,
+		"seats": read, "notifications": read, "partneragreements": read,
+	}},
+	"employee":       {may: map[string]string{"selfservicepolicies": read, "selfservicepurchases": "get " + write}},
+	"buy-for-others": {may: map[string]string{"selfservicepurchases": read + " " + write + " buyfor"}},
 	"auditor": {everywhere: true, may: map[string]string{
 		"softwaresubscriptions": read, "marketplacesubscriptions": read, "licenseservers": read,
-		"products": read, "publishers": read, "keyissuers": read, "licensekeys": read, "entitlements": read,
+		"products": read, "publishers": read, "keyissuers": read, "licensekeys": read, "entitlements": read, "selfserviceorders": read,
+		"selfservicepolicies": read, "selfservicepurchases": read, "takeovers": read, "licenseassignments": read,
+		"seats": read, "notifications": read,
 	}},
 	"catalog-reader": {everywhere: true, may: map[string]string{"products": read}},
 	"catalog-admin": {everywhere: true, may: map[string]string{
-		"products": read + " " + write, "publishers": read + " " + write, "keyissuers": read + " " + write,
+		"products": read + " " + write, "publishers": read + " " + write, "keyissuers": read + " " + write, "partneragreements": read + " " + write,
 	}},
 }
 
@@ -59,18 +70,27 @@ var roles = map[string]struct {
 func places(mine, other string) []place {
 	var all []place
 	for _, ns := range []string{mine, other} {
-		for _, kind := range []string{"softwaresubscriptions", "marketplacesubscriptions", "licenseservers"} {
-			all = append(all, place{ns, ours, kind, ""}, place{ns, ours, kind, "status"})
+		for _, kind := range []string{
+			"softwaresubscriptions", "marketplacesubscriptions", "licenseservers",
+			"selfservicepolicies", "selfservicepurchases", "takeovers", "licenseassignments", "notifications",
+		} {
+			all = append(all, place{namespace: ns, group: ours, resource: kind}, place{namespace: ns, group: ours, resource: kind, subresource: "status"})
 		}
-		all = append(all, place{ns, "", "secrets", ""})
+		all = append(all, place{namespace: ns, group: ours, resource: "seats"}, place{namespace: ns, group: ours, resource: "partneragreements"}, place{namespace: ns, resource: "secrets"})
 	}
 	for _, kind := range []string{"products", "publishers", "keyissuers"} {
-		all = append(all, place{"", ours, kind, ""}, place{"", ours, kind, "status"})
+		all = append(all, place{group: ours, resource: kind}, place{group: ours, resource: kind, subresource: "status"})
 	}
-	return append(all, place{"", ours, "licensekeys", ""}, place{"", ours, "entitlements", ""}, place{operatorNamespace, "", "secrets", ""})
+	for _, kind := range []string{"licensekeys", "entitlements", "selfserviceorders"} {
+		all = append(all, place{group: ours, resource: kind})
+	}
+	return append(all, place{namespace: operatorNamespace, resource: "secrets"})
 }
 
-type place struct{ namespace, group, resource, subresource string }
+type place struct {
+	namespace, group, resource, subresource string
+	name                                    string // empty: as furnish has named it
+}
 
 // Each role may do what the table says and nothing else, as a person and as a
 // service account, both when asked beforehand and when really tried.
@@ -106,12 +126,20 @@ func checkRole(t *testing.T, config *rest.Config, mine string, everywhere bool, 
 	if err != nil {
 		t.Fatal(err)
 	}
+	kube, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	review, err := kube.AuthenticationV1().SelfSubjectReviews().Create(t.Context(), &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, p := range places {
 		verbs := never
 		if p.group == ours && p.subresource == "" && (everywhere || p.namespace == mine) {
 			verbs = granted[p.resource]
 		}
-		all := "get list watch create update patch delete deletecollection issue fulfill"
+		all := "get list watch create update patch delete deletecollection issue fulfill buyfor"
 		if p.subresource != "" {
 			all = "get update patch"
 		}
@@ -120,10 +148,16 @@ func checkRole(t *testing.T, config *rest.Config, mine string, everywhere bool, 
 			if err := ask(t, config, p.namespace, verb, p.group, p.resource, p.subresource, allowed); err != nil {
 				t.Error(err)
 			}
-			if verb == "issue" || verb == "fulfill" {
+			if verb == "issue" || verb == "fulfill" || verb == "buyfor" {
 				continue // they exist for policies only
 			}
-			err := try(t.Context(), dyn, p, verb)
+			if allowed && verb == "delete" && p.resource == "selfservicepurchases" { // for he may delete only his own
+				own := existing(p.namespace)[p.resource].(*v1alpha1.SelfServicePurchase)
+				own.GenerateName, own.Name, own.Spec.Purchaser.Username = "own-", "", review.Status.UserInfo.Username
+				create(t, own)
+				p.name = own.Name
+			}
+			err := try(t.Context(), dyn, p, verb, review.Status.UserInfo.Username)
 			if refused := apierrors.IsForbidden(err) && strings.Contains(err.Error(), "cannot "+verb+" resource"); allowed && err != nil || !allowed && !refused {
 				t.Errorf("tried to %s %v, which should be allowed: %v. It answered %v", verb, p, allowed, err)
 			}
@@ -153,7 +187,7 @@ func ask(t *testing.T, config *rest.Config, namespace, verb, group, resource, su
 }
 
 // try really does it, as far as a dry run is real: everything but the storing.
-func try(ctx context.Context, dyn dynamic.Interface, p place, verb string) (err error) {
+func try(ctx context.Context, dyn dynamic.Interface, p place, verb, username string) (err error) {
 	r := dyn.Resource(schema.GroupVersionResource{Group: p.group, Version: versions[p.group], Resource: p.resource}).Namespace(p.namespace)
 	dry := []string{metav1.DryRunAll}
 	var sub []string
@@ -163,6 +197,9 @@ func try(ctx context.Context, dyn dynamic.Interface, p place, verb string) (err 
 	obj := &unstructured.Unstructured{}
 	if obj.Object, err = runtime.DefaultUnstructuredConverter.ToUnstructured(existing(p.namespace)[p.resource]); err != nil {
 		return err
+	}
+	if p.name != "" {
+		obj.SetName(p.name)
 	}
 	switch verb {
 	case "get":
@@ -176,8 +213,13 @@ func try(ctx context.Context, dyn dynamic.Interface, p place, verb string) (err 
 		}
 		err = werr
 	case "create":
-		if p.resource != "licensekeys" && p.resource != "entitlements" { // whose names are given
+		if !slices.Contains([]string{"licensekeys", "entitlements", "selfserviceorders", "seats"}, p.resource) { // whose names are given
 			obj.SetName("another")
+		}
+		if p.resource == "selfservicepurchases" { // which one buys as oneself
+			if err := unstructured.SetNestedField(obj.Object, username, "spec", "purchaser", "username"); err != nil {
+				return err
+			}
 		}
 		_, err = r.Create(ctx, obj, metav1.CreateOptions{DryRun: dry})
 	case "update":
@@ -220,8 +262,59 @@ func existing(namespace string) map[string]client.Object {
 		}},
 		"keyissuers": &v1alpha1.KeyIssuer{TypeMeta: typed("KeyIssuer"), ObjectMeta: metav1.ObjectMeta{Name: "existing"},
 			Spec: v1alpha1.KeyIssuerSpec{Signed: &v1alpha1.SignedKeys{SecretName: "existing"}}},
-		"licensekeys":  ledgerEntry("a"),
-		"entitlements": entitlement("existing"),
+		"licensekeys":         ledgerEntry("a"),
+		"entitlements":        entitlement("existing"),
+		"selfservicepolicies": &v1alpha1.SelfServicePolicy{TypeMeta: typed("SelfServicePolicy"), ObjectMeta: named},
+		"selfservicepurchases": &v1alpha1.SelfServicePurchase{TypeMeta: typed("SelfServicePurchase"), ObjectMeta: named, Spec: v1alpha1.SelfServicePurchaseSpec{
+			ProductRef: v1alpha1.Reference{Name: "existing"}, Type: v1alpha1.SelfServiceTrial, Quantity: 5,
+			Purchaser: v1alpha1.Purchaser{Username: "existing", Person: v1alpha1.Person{Email: "existing@contoso.example"}},
+		}},
+		"takeovers": &v1alpha1.Takeover{TypeMeta: typed("Takeover"), ObjectMeta: named, Spec: v1alpha1.TakeoverSpec{
+			PurchaseRef: v1alpha1.Reference{Name: "existing"}, Cancel: &v1alpha1.TakeoverCancellation{Reason: v1alpha1.TakeoverNotNeeded},
+		}},
+		"licenseassignments": &v1alpha1.LicenseAssignment{TypeMeta: typed("LicenseAssignment"), ObjectMeta: named, Spec: v1alpha1.LicenseAssignmentSpec{
+			SubscriptionRef: ofSubscription("existing"), User: "existing@contoso.example",
+		}},
+		"seats": seat(namespace, "existing", 1),
+		"notifications": &v1alpha1.Notification{TypeMeta: typed("Notification"), ObjectMeta: named, Spec: v1alpha1.NotificationSpec{
+			Notice: "PurchaseTakenOver", To: "existing@contoso.example", Text: "It was taken over.", At: metav1.NewTime(longAgo),
+			Regarding: v1alpha1.NotificationSubject{Kind: "SelfServicePurchase", Reference: v1alpha1.Reference{Name: "existing"}},
+		}},
+		"partneragreements": &v1alpha1.PartnerAgreement{TypeMeta: typed("PartnerAgreement"), ObjectMeta: named, Spec: v1alpha1.PartnerAgreementSpec{
+			AuthorizationNumber: "12345678ZZS1234", LicenseNumber: "12345678", CustomerEmail: "it@contoso.example",
+		}},
+		"selfserviceorders": order("existing"),
+	}
+}
+
+func ofSubscription(name string) v1alpha1.SubscriptionReference {
+	return v1alpha1.SubscriptionReference{Kind: v1alpha1.KindSoftwareSubscription, Reference: v1alpha1.Reference{Name: name}}
+}
+
+// seat is one that is taken, of a subscription to software.
+func seat(namespace, subscription string, number int64) *v1alpha1.Seat {
+	return &v1alpha1.Seat{
+		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "Seat"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: fmt.Sprintf("softwaresubscription.%s.%d", subscription, number)},
+		Spec: v1alpha1.SeatSpec{
+			SubscriptionRef: ofSubscription(subscription), Number: number, User: "existing@contoso.example", Assignment: "existing", At: metav1.NewTime(longAgo),
+		},
+	}
+}
+
+// order is what is on record of a purchase in self-service.
+func order(purchase string) *v1alpha1.SelfServiceOrder {
+	return &v1alpha1.SelfServiceOrder{
+		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "SelfServiceOrder"},
+		ObjectMeta: metav1.ObjectMeta{Name: "purchase.contoso." + purchase},
+		Spec: v1alpha1.SelfServiceOrderSpec{
+			Customer: "contoso", Purchase: v1alpha1.SubscriptionIdentity{Name: purchase, UID: "1"},
+			Agreed: v1alpha1.SelfServiceAgreed{
+				At: metav1.NewTime(longAgo), ProductRef: v1alpha1.Reference{Name: "existing"}, Type: v1alpha1.SelfServicePurchased, PaymentMethod: true,
+				Purchaser: v1alpha1.Purchaser{Username: "existing", Person: v1alpha1.Person{Email: "existing@contoso.example"}},
+				Term:      v1alpha1.TermMonth, UnitPrice: v1alpha1.Money{Amount: "1.00", Currency: "EUR"},
+			},
+		},
 	}
 }
 

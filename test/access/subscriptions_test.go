@@ -322,6 +322,10 @@ func TestNamespaceIsDeleted(t *testing.T) {
 	for _, o := range []client.Object{sub, coffee} {
 		checkRefused(t, live.Delete(t.Context(), o), "license-operator-keep-active")
 	}
+	furnish(t, ns) // mails and seats, which only the operator deletes otherwise
+	power := buys(ns, "erin", "power-bi")
+	bought(t, power, inSelfService(v1alpha1.SelfServiceActive))
+	checkRefused(t, live.Delete(t.Context(), power), keeps)
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: ns}}
 	if err := live.Delete(t.Context(), namespace); err != nil {
 		t.Fatal(err)
@@ -348,6 +352,8 @@ func TestGarbageCollectorIsRefused(t *testing.T) {
 	owned := func(s *v1alpha1.SoftwareSubscription) { s.OwnerReferences = by }
 	ownedService := func(s *v1alpha1.MarketplaceSubscription) { s.OwnerReferences = by }
 	paid, paidService := subscription(t, ns, "paid", active(false, longAgo), owned), service(t, ns, "subscribed", subscribed(false, longAgo), ownedService)
+	runs := buys(ns, "erin", "power-bi", func(p *purchase) { p.OwnerReferences = by })
+	bought(t, runs, inSelfService(v1alpha1.SelfServiceActive))
 	unpaid := []client.Object{subscription(t, ns, "unpaid", pending(), owned), service(t, ns, "unbought", serviceStatus{}, ownedService)}
 	entries := []client.Object{ledgerEntry("e"), entitlement("owned-by-what-is-gone")}
 	for _, entry := range entries {
@@ -373,13 +379,13 @@ func TestGarbageCollectorIsRefused(t *testing.T) {
 				return fmt.Errorf("the garbage collector has not been here: %w", err)
 			}
 		}
-		return errors.Join(refused("paid", "license-operator-keep-active"), refused("subscribed", "license-operator-keep-active"),
+		return errors.Join(refused("paid", "license-operator-keep-active"), refused("subscribed", "license-operator-keep-active"), refused(runs.Name, purchaser),
 			refused(entries[0].GetName(), "license-operator-ledger"), refused(entries[1].GetName(), "license-operator-ledger"))
 	})
 	if err != nil {
 		t.Error(err)
 	}
-	for _, o := range append(entries, paid, paidService) {
+	for _, o := range append(entries, paid, paidService, runs) {
 		if err := live.Get(t.Context(), client.ObjectKeyFromObject(o), o); err != nil {
 			t.Errorf("%s: %v", o.GetName(), err)
 		}
