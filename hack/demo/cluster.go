@@ -36,24 +36,25 @@ func install(ctx context.Context, cluster *controlplane.ControlPlane) error {
 
 // services is where what runs can be reached, on loopback.
 type services struct {
-	fulfillment, publisher string // URLs
+	fulfillment, publisher, mail string // URLs
 }
 
 // startAll runs the operator as in a cluster, in three processes: the
 // controllers, and the downloads and fulfilment services, which may read no
-// Secret. A fourth is a publisher, who has no token yet.
+// Secret. A fourth is a publisher, who has no token yet, and a fifth is a mail
+// server.
 func startAll(ctx context.Context, cluster *controlplane.ControlPlane) (processes []*process, at services, err error) {
-	addresses, err := freeAddresses(3)
+	addresses, err := freeAddresses(4)
 	if err != nil {
 		return nil, at, err
 	}
-	at = services{fulfillment: "http://" + addresses[1], publisher: "http://" + addresses[2]}
+	at = services{fulfillment: "http://" + addresses[1], publisher: "http://" + addresses[2], mail: "smtp://" + addresses[3]}
 	store, fulfillment := "--artifacts=file://"+artifactsDir(cluster), "--fulfillment-url="+at.fulfillment
 	for _, part := range []struct {
 		what  string
 		flags []string
 	}{
-		{"controllers", []string{store, "--downloads-url=http://" + addresses[0], fulfillment}},
+		{"controllers", []string{store, "--downloads-url=http://" + addresses[0], fulfillment, "--smtp=" + at.mail, "--mail-from=" + mailFrom}},
 		{"downloads", []string{store, "--downloads-listen=" + addresses[0]}},
 		{"fulfillment", []string{"--fulfillment-listen=" + addresses[1], fulfillment}},
 	} {
@@ -65,6 +66,10 @@ func startAll(ctx context.Context, cluster *controlplane.ControlPlane) (processe
 	}
 	p, err := startPublisher(cluster, addresses[2], at)
 	if err != nil {
+		return nil, at, stopAll(ctx, processes, err)
+	}
+	processes = append(processes, p)
+	if p, err = startMailServer(cluster, addresses[3], at); err != nil {
 		return nil, at, stopAll(ctx, processes, err)
 	}
 	return append(processes, p), at, nil
@@ -81,6 +86,21 @@ func startPublisher(cluster *controlplane.ControlPlane, address string, at servi
 		"--token-file="+filepath.Join(dir, "token"), "--data="+dir)
 	cmd.Env = []string{} // it knows nothing of the cluster
 	return launch(cmd, "demo publisher", filepath.Join(cluster.Dir, "demopublisher.log"), at.publisher+"/healthz")
+}
+
+// mailFrom is who mails come from.
+const mailFrom = "licences@contoso.example"
+
+// startMailServer starts a mail server that keeps what it is given.
+func startMailServer(cluster *controlplane.ControlPlane, address string, at services) (*process, error) {
+	cmd := exec.Command(mailBinary, "--listen="+address, "--folder="+mailDir(cluster))
+	cmd.Env = []string{}
+	return launch(cmd, "mail server", filepath.Join(cluster.Dir, "demomail.log"), at.mail)
+}
+
+// mailDir has each mail in a file.
+func mailDir(cluster *controlplane.ControlPlane) string {
+	return filepath.Join(cluster.Dir, "mail")
 }
 
 // publisherDir is the demo publisher's own folder.

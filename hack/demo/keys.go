@@ -21,7 +21,7 @@ import (
 
 // sell applies the samples.
 func (s *story) sell(ctx context.Context) error {
-	say("A catalogue of five products, where their keys come from, and what two customers bought")
+	say("A catalogue, where keys come from, what two customers bought, and what employees may buy themselves")
 	if _, err := s.run(ctx, s.admin, "kubectl apply -k config/samples"); err != nil {
 		return err
 	}

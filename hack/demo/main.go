@@ -125,7 +125,7 @@ func operate(signals context.Context, cluster *controlplane.ControlPlane, exit b
 
 // checkFolder finds out at once what would fail later with a worse message.
 func checkFolder() error {
-	for _, path := range []string{operatorBinary, publisherBinary, "config"} {
+	for _, path := range []string{operatorBinary, publisherBinary, mailBinary, "config"} {
 		if _, err := os.Stat(path); err != nil {
 			return fmt.Errorf("use `make demo` in the root of the repository: %w", err)
 		}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/textproto"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,6 +24,7 @@ import (
 const (
 	operatorBinary  = "bin/license-operator"
 	publisherBinary = "bin/demopublisher"
+	mailBinary      = "bin/demomail"
 
 	// stopGrace is more than the 20 seconds that the operator gives itself.
 	stopGrace = 25 * time.Second
@@ -30,11 +32,12 @@ const (
 	pollEvery = 200 * time.Millisecond
 )
 
-// process is a child process: a part of the operator, or the demo publisher.
+// process is a child process: a part of the operator, the demo publisher, or the
+// mail server.
 type process struct {
 	what  string // controllers, downloads, ...
 	log   string // path
-	ready string // URL that answers with 200 once it is
+	ready string // URL that answers with 200 once it is, or as a mail server does
 	cmd   *exec.Cmd
 	done  chan struct{} // closed when it has exited and err is set
 	err   error
@@ -94,24 +97,50 @@ func (p *process) run(started chan<- error) {
 func (p *process) waitReady(ctx context.Context) error {
 	var last error
 	err := wait.PollUntilContextTimeout(ctx, pollEvery, time.Minute, true, func(ctx context.Context) (bool, error) {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.ready, nil)
-		if err != nil {
-			return false, err
-		}
-		res, err := http.DefaultClient.Do(req)
-		if err != nil {
-			last = err
-			return false, nil
-		}
-		defer res.Body.Close()
-		body, err := io.ReadAll(res.Body)
-		last = errors.Join(err, fmt.Errorf("%s: %s", res.Status, strings.TrimSpace(string(body))))
-		return res.StatusCode == http.StatusOK, nil
+		last = p.probe(ctx)
+		return last == nil, nil
 	})
 	if err != nil {
 		return fmt.Errorf("waiting for the %s to be ready: %w: %w", p.what, err, last)
 	}
 	return nil
+}
+
+// probe asks the process once whether it can work.
+func (p *process) probe(ctx context.Context) error {
+	if address, ok := strings.CutPrefix(p.ready, "smtp://"); ok {
+		return greets(ctx, address)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.ready, nil)
+	if err != nil {
+		return err
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err == nil && res.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s", res.Status, strings.TrimSpace(string(body)))
+	}
+	return err
+}
+
+// greets waits for the first line of a mail server.
+func greets(ctx context.Context, address string) error {
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if deadline, ok := ctx.Deadline(); ok {
+		if err := conn.SetDeadline(deadline); err != nil {
+			return err
+		}
+	}
+	_, _, err = textproto.NewConn(conn).ReadResponse(220)
+	return err
 }
 
 // stop lets the process finish and waits for it. It returns an error if it

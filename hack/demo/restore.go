@@ -20,6 +20,17 @@ const (
 	// serviceColumns do so of services.
 	serviceColumns = "CUSTOMER:.metadata.namespace,NAME:.metadata.name,ID:.status.id,STATE:.status.state,PLAN:.status.planID,SEATS:.status.quantity," +
 		"PURCHASED:.status.purchasedAt,BILLED:.status.billing.startedAt,ENDS:.status.term.endsAt,ENDED:.status.endedAt"
+	// purchaseColumns do so of what employees bought, and seatColumns of who has
+	// a seat.
+	purchaseColumns = "CUSTOMER:.metadata.namespace,NAME:.metadata.name,STATE:.status.state,PURCHASER:.spec.purchaser.username,USERS:.status.users," +
+		"PURCHASED:.status.purchasedAt,ENDS:.status.term.endsAt,ENDED:.status.endedAt"
+	seatColumns = "CUSTOMER:.metadata.namespace,SEAT:.metadata.name,USER:.spec.user,SINCE:.spec.at"
+	// firstKinds and moreKinds are the kinds of docs/operations.md, in its order.
+	firstKinds = "publishers,products,keyissuers,licenseservers,licensekeys,entitlements,selfserviceorders,seats,softwaresubscriptions,marketplacesubscriptions"
+	moreKinds  = "partneragreements,selfservicepurchases,selfservicepolicies,licenseassignments,takeovers"
+	// listed compares all of it.
+	listed = "(kubectl get swsub -A -o custom-columns=$columns; kubectl get mpsub -A -o custom-columns=$services; " +
+		"kubectl get sspur -A -o custom-columns=$purchases; kubectl get lseat -A -o custom-columns=$seats)"
 	// strip is the jq program of docs/operations.md.
 	strip = `del(.items[].metadata["uid","resourceVersion","creationTimestamp","generation","managedFields","ownerReferences"], .items[].status)`
 )
@@ -30,11 +41,14 @@ func (s *story) restore(ctx context.Context) (err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	vars := []string{"columns=" + columns, "services=" + serviceColumns, "strip=" + strip}
+	vars := []string{"columns=" + columns, "services=" + serviceColumns, "purchases=" + purchaseColumns, "seats=" + seatColumns, "strip=" + strip}
 	old := &person{prompt: "$ ", kubeconfig: s.cluster.Kubeconfig, dir: dir, vars: vars}
 	say("A backup is two files. The keys and links at customers' need none: the operator delivers them again")
+	fmt.Println("$ kinds=" + firstKinds)
+	fmt.Println("$ kinds=$kinds," + moreKinds)
+	old.vars = append(old.vars, "kinds="+firstKinds+","+moreKinds)
 	for _, command := range []string{
-		"kubectl get publishers,products,keyissuers,licenseservers,licensekeys,entitlements,softwaresubscriptions,marketplacesubscriptions -A -o json > licensing.json",
+		"kubectl get $kinds -A -o json > licensing.json",
 		"(umask 077; kubectl -n license-operator-system get secrets -o json > stock.json)",
 	} {
 		if _, err := s.run(ctx, old, command); err != nil {
@@ -45,7 +59,9 @@ func (s *story) restore(ctx context.Context) (err error) {
 	say("and a list of what was agreed, for comparing")
 	fmt.Println("$ columns=" + columns)
 	fmt.Println("$ services=" + serviceColumns)
-	if _, err := s.run(ctx, old, "(kubectl get swsub -A -o custom-columns=$columns; kubectl get mpsub -A -o custom-columns=$services) > before"); err != nil {
+	fmt.Println("$ purchases=" + purchaseColumns)
+	fmt.Println("$ seats=" + seatColumns)
+	if _, err := s.run(ctx, old, listed+" > before"); err != nil {
 		return err
 	}
 
@@ -98,7 +114,7 @@ func (s *story) compare(ctx context.Context, other *controlplane.ControlPlane, e
 	}
 	fmt.Println()
 	say("The operator is started there. Every customer has what he had, to the second")
-	if err := s.expect(ctx, empty, "(kubectl get swsub -A -o custom-columns=$columns; kubectl get mpsub -A -o custom-columns=$services) | tee after; diff before after && echo no difference", "no difference"); err != nil {
+	if err := s.expect(ctx, empty, listed+" | tee after; diff before after && echo no difference", "no difference"); err != nil {
 		return err
 	}
 	if err := s.sameKeys(ctx, restored); err != nil {

@@ -87,7 +87,14 @@ func objects(ctx context.Context, c client.Client) ([]object, error) {
 	var ledger v1alpha1.LicenseKeyList
 	var publishers v1alpha1.PublisherList
 	var services v1alpha1.MarketplaceSubscriptionList
-	for _, list := range []client.ObjectList{&products, &issuers, &servers, &subs, &ledger, &publishers, &services} {
+	var policies v1alpha1.SelfServicePolicyList
+	var purchases v1alpha1.SelfServicePurchaseList
+	var assignments v1alpha1.LicenseAssignmentList
+	var takeovers v1alpha1.TakeoverList
+	var mails v1alpha1.NotificationList
+	for _, list := range []client.ObjectList{
+		&products, &issuers, &servers, &subs, &ledger, &publishers, &services, &policies, &purchases, &assignments, &takeovers, &mails,
+	} {
 		if err := c.List(ctx, list); err != nil {
 			return nil, fmt.Errorf("listing: %w", err)
 		}
@@ -117,6 +124,26 @@ func objects(ctx context.Context, c client.Client) ([]object, error) {
 		s := &services.Items[i]
 		all = append(all, object{"MarketplaceSubscription", s, s.Status.ObservedGeneration, withoutPeople(s.Status.Conditions), asking(s)})
 	}
+	for i := range policies.Items {
+		p := &policies.Items[i]
+		all = append(all, object{"SelfServicePolicy", p, p.Status.ObservedGeneration, p.Status.Conditions, unlisted(p, products.Items)})
+	}
+	for i := range purchases.Items {
+		p := &purchases.Items[i]
+		all = append(all, object{"SelfServicePurchase", p, p.Status.ObservedGeneration, p.Status.Conditions, ""})
+	}
+	for i := range assignments.Items {
+		a := &assignments.Items[i]
+		all = append(all, object{"LicenseAssignment", a, a.Status.ObservedGeneration, a.Status.Conditions, ""})
+	}
+	for i := range takeovers.Items {
+		t := &takeovers.Items[i]
+		all = append(all, object{"Takeover", t, t.Status.ObservedGeneration, t.Status.Conditions, ""})
+	}
+	for i := range mails.Items {
+		n := &mails.Items[i]
+		all = append(all, object{"Notification", n, n.Status.ObservedGeneration, n.Status.Conditions, ""})
+	}
 	return all, nil
 }
 
@@ -145,6 +172,19 @@ func unverified(p *v1alpha1.Product) string {
 		return ""
 	}
 	return "its files are not verified"
+}
+
+// unlisted names a product that a policy does not tell of yet: it follows the
+// catalogue.
+func unlisted(policy *v1alpha1.SelfServicePolicy, products []v1alpha1.Product) string {
+	for i := range products {
+		p := &products[i]
+		listed := slices.ContainsFunc(policy.Status.Products, func(s v1alpha1.ProductPolicyStatus) bool { return s.Name == p.Name })
+		if p.Spec.SelfService != nil && p.Spec.Customers == nil && !listed {
+			return "status.products lacks " + p.Name
+		}
+	}
+	return ""
 }
 
 // miscount is how the counts of an issuer differ from the ledger, if they do:

@@ -14,8 +14,8 @@ import (
 	"strings"
 )
 
-// curl knows the options of the story: -s, -S, -i, -I, -L, -o, -r, -d, -b, -c and
-// -w '%{url_effective}'. Its file of cookies is its own, and all that it keeps of
+// curl knows the options of the story: -s, -S, -i, -I, -L, -o, -r, -d, -H, -b, -c
+// and -w '%{url_effective}'. Its file of cookies is its own, and all that it keeps of
 // a cookie is what it is sent back by.
 func curl(args []string) error {
 	req, err := http.NewRequest(http.MethodGet, "", nil)
@@ -27,7 +27,7 @@ func curl(args []string) error {
 	var tell func(*http.Response)
 	for i := 0; i < len(args); i++ {
 		value := ""
-		if slices.Contains([]string{"-r", "-o", "-d", "-b", "-c", "-w"}, args[i]) && i+1 < len(args) {
+		if slices.Contains([]string{"-r", "-o", "-d", "-H", "-b", "-c", "-w"}, args[i]) && i+1 < len(args) {
 			value = args[i+1]
 		}
 		switch arg := args[i]; {
@@ -54,6 +54,9 @@ func curl(args []string) error {
 			defer out.Close()
 		case arg == "-d":
 			form = append(form, value)
+		case arg == "-H":
+			name, text, _ := strings.Cut(value, ":")
+			req.Header.Set(name, strings.TrimSpace(text))
 		case arg == "-b" || arg == "-c":
 			jar = value
 		case arg == "-w" && value == "%{url_effective}":
@@ -66,7 +69,9 @@ func curl(args []string) error {
 	if len(form) > 0 {
 		text := strings.Join(form, "&")
 		req.Method, req.Body, req.ContentLength = http.MethodPost, io.NopCloser(strings.NewReader(text)), int64(len(text))
-		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		if req.Header.Get("Content-Type") == "" {
+			req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		}
 	}
 	if jar != "" {
 		client.Jar = cookieFile(jar)

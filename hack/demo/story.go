@@ -25,6 +25,10 @@ type story struct {
 	client  client.Client
 	admin   *person
 	ada     *person // installs software at contoso, and sets services up
+	mia     *person // works there, and buys herself
+	tom     *person // works there, too
+	kim     *person // administers what contoso has
+	mails   bool    // it was told where mails are
 }
 
 func newStory(cluster *controlplane.ControlPlane, at services) (*story, error) {
@@ -92,6 +96,12 @@ func (s *story) tell(ctx context.Context) error {
 		{"Cancel a service in time", s.cancelService},
 		{"Charge for it", s.invoice},
 		{"Sell to some customers only", s.offer},
+		{"Let employees buy, as far as a policy does", s.selfServicePolicy},
+		{"Buy and try as an employee", s.selfServicePurchase},
+		{"See what employees bought", s.selfServiceView},
+		{"Assign seats", s.assignSeats},
+		{"Take over what an employee bought", s.takeOver},
+		{"Cancel what an employee tries", s.cancelPurchase},
 		{"Who may do what", s.roles},
 		{"Who may write the ledger, and read Secrets", s.guards},
 		{"Notices", s.notices},
@@ -109,7 +119,8 @@ func (s *story) tell(ctx context.Context) error {
 		"  the end of a link                      TestLinkExpires in controllers/, TestWhichLinksWork in internal/downloads/",
 		"  warnings ahead of each deadline        TestNoticesOfALife in controllers/",
 		"  180 days after the last KMS activation TestMigration in controllers/",
-		"  trials, renewal and end of services    TestLifeOfAService in internal/terms/")
+		"  trials, renewal and end of services    TestLifeOfAService in internal/terms/",
+		"  trials and renewals of employees       TestLifeOfATrial, TestLifeOfAPurchase in controllers/")
 	return nil
 }
 

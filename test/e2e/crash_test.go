@@ -19,11 +19,31 @@ type point struct {
 // are not counted.
 func (p point) kill(t *testing.T, proxy *apiproxy.Proxy, ours func(apiproxy.Write) bool, o *operator, act func()) {
 	t.Helper()
-	var n atomic.Int32
-	killed := make(chan struct{})
+	armed := p.arm(proxy, ours, o, func() {})
+	act()
+	select {
+	case <-armed.killed:
+	case <-o.exited:
+	case <-t.Context().Done():
+		t.Fatal("the operator made fewer writes")
+	}
+	proxy.SetHook(apiproxy.Hook{})
+}
+
+// armed is a kill that may be still to come.
+type armed struct {
+	writes *atomic.Int32 // that the operator has begun
+	killed chan struct{} // closed when it is dead
+}
+
+// arm has the operator killed once it reaches a point, until the proxy has
+// another hook. Each write is looked at when the API server has carried it out,
+// and nobody else knows.
+func (p point) arm(proxy *apiproxy.Proxy, ours func(apiproxy.Write) bool, o *operator, look func()) armed {
+	a := armed{new(atomic.Int32), make(chan struct{})}
 	die := func() {
 		o.kill()
-		close(killed)
+		close(a.killed)
 	}
 	number := make(chan int, 100)
 	proxy.SetHook(apiproxy.Hook{
@@ -31,7 +51,7 @@ func (p point) kill(t *testing.T, proxy *apiproxy.Proxy, ours func(apiproxy.Writ
 			if !ours(w) {
 				return apiproxy.Forward
 			}
-			i := int(n.Add(1))
+			i := int(a.writes.Add(1))
 			if i > p.write {
 				return apiproxy.DropBefore // the operator is dead, or as good as
 			}
@@ -43,19 +63,16 @@ func (p point) kill(t *testing.T, proxy *apiproxy.Proxy, ours func(apiproxy.Writ
 			return apiproxy.Forward
 		},
 		After: func(w apiproxy.Write, _ int) {
-			if ours(w) && <-number == p.write && p.after {
+			if !ours(w) {
+				return
+			}
+			if <-number == p.write && p.after {
 				die()
 			}
+			look()
 		},
 	})
-	act()
-	select {
-	case <-killed:
-	case <-o.exited:
-	case <-t.Context().Done():
-		t.Fatal("the operator made fewer writes")
-	}
-	proxy.SetHook(apiproxy.Hook{})
+	return a
 }
 
 // The operator is killed before and after each write that it makes for a

@@ -32,7 +32,10 @@ func TestCommandLine(t *testing.T) {
 		"no role":          {[]string{"--serve="}, 1, "--serve=: give one or more of controllers, downloads, fulfillment"},
 		"bad link start":   {[]string{"--downloads-url=downloads.example"}, 1, "--downloads-url=downloads.example: give the start of a link"},
 		"bad store":        {[]string{"--artifacts=ftp://example"}, 1, "--artifacts: "},
+		"bad mail server":  {[]string{"--smtp=smtp://ada:hunter2@", "--mail-from=a@example.com"}, 1, "--smtp (or $LICENSE_OPERATOR_SMTP) and --mail-from: the URL of the mail server names no host"},
+		"bad mail sender":  {[]string{"--smtp=smtp://ada:hunter2@mail.example.com"}, 1, "a mail server needs an address that mails are from"},
 		"no workers":       {[]string{"--workers=0"}, 1, "--workers=0: at least one is needed"},
+		"bad default":      {[]string{"--self-service-default=block"}, 1, "--self-service-default=block: give one of Allow, TrialsOnly, Block"},
 		"stray argument":   {[]string{"start"}, 1, `unexpected argument \"start\"`},
 		"unknown flag":     {[]string{"--nope"}, 2, "flag provided but not defined: -nope"},
 		"no such cluster":  {[]string{"--kubeconfig=/nonexistent"}, 1, "finding the cluster"},
@@ -44,6 +47,9 @@ func TestCommandLine(t *testing.T) {
 			out, _ := cmd.CombinedOutput()
 			if code := cmd.ProcessState.ExitCode(); code != tc.code || !strings.Contains(string(out), tc.want) {
 				t.Errorf("exit code %d, printed %s", code, out)
+			}
+			if strings.Contains(string(out), "hunter2") {
+				t.Errorf("printed a password: %s", out)
 			}
 		})
 	}
@@ -121,9 +127,12 @@ func TestMetrics(t *testing.T) {
 	if code, _ := scrape(stranger); code != http.StatusForbidden {
 		t.Errorf("a stranger: %d", code)
 	}
-	if code, body := scrape(scraper); code != http.StatusOK || !strings.Contains(body, `controller_runtime_reconcile_total{controller="softwaresubscription"`) {
-		t.Errorf("who may: %d %.200s", code, body)
-	}
+	eventually(t, "waiting for the reconcilers to begin", func() error {
+		if code, body := scrape(scraper); code != http.StatusOK || !strings.Contains(body, `controller_runtime_reconcile_total{controller="softwaresubscription"`) {
+			return fmt.Errorf("who may: %d %.200s", code, body)
+		}
+		return nil
+	})
 }
 
 // A leader that stops cleanly hands over at once; one that crashes, when its

@@ -125,7 +125,8 @@ func scanForKeys(ctx context.Context) error {
 		}
 		places[filepath.Base(f)] = string(content)
 	}
-	const ours = "products,keyissuers,licensekeys,softwaresubscriptions,licenseservers,publishers,marketplacesubscriptions,entitlements,configmaps,roles"
+	const ours = "products,keyissuers,licensekeys,softwaresubscriptions,licenseservers,publishers,marketplacesubscriptions,entitlements," +
+		"selfservicepolicies,selfservicepurchases,selfserviceorders,licenseassignments,seats,takeovers,partneragreements,notifications,configmaps,roles"
 	for _, what := range []string{ours, "events", "events.events.k8s.io"} {
 		out, err := cluster.Run(ctx, "get", what, "-A", "-o", "yaml", "--show-managed-fields")
 		if err != nil {
