@@ -210,11 +210,3 @@ func (s *selfService) comment() string {
 	}
 	return ""
 }
-
-// areLicences begins a sentence about so many licences.
-func areLicences(n int64) string {
-	if n == 1 {
-		return "1 licence is"
-	}
-	return plural(int(n), "licence") + " are"
-}

@@ -92,7 +92,7 @@ func (r *SelfServicePolicyReconciler) reconcile(ctx context.Context, p *v1alpha1
 	p.Status.Products = products[:min(len(products), maxPolicyProducts)]
 	reason, message := v1alpha1.ReasonEnforced, countValues(products)
 	if n := describeUnknown(p, products, now); n > 0 {
-		message += "; " + areListed(n) + " not offered here: see the condition ProductsFound"
+		message += "; " + verb(n, "product", "of spec.products is", "of spec.products are") + " not offered here: see the condition ProductsFound"
 	}
 	if p.Spec.Mode == v1alpha1.SelfServiceAudit {
 		reason = v1alpha1.ReasonAudited
@@ -177,7 +177,8 @@ func describeUnknown(p *v1alpha1.SelfServicePolicy, known []v1alpha1.ProductPoli
 	}
 	slices.Sort(unknown)
 	setCondition(p, now, v1alpha1.ConditionProductsFound, metav1.ConditionFalse, v1alpha1.ReasonProductNotFound, fmt.Sprintf(
-		"%s not offered here in self-service: correct the name, or leave it for when it is: %s", areListed(len(unknown)), strings.Join(unknown, ", ")))
+		"%s not offered here in self-service: correct the name, or leave it for when it is: %s",
+		verb(len(unknown), "product", "of spec.products is", "of spec.products are"), strings.Join(unknown, ", ")))
 	return len(unknown)
 }
 
@@ -208,14 +209,6 @@ func countValues(products []v1alpha1.ProductPolicyStatus) string {
 		message += fmt.Sprintf("; status lists the first %d by name", maxPolicyProducts)
 	}
 	return message
-}
-
-// areListed begins a sentence about so many products.
-func areListed(n int) string {
-	if n == 1 {
-		return "1 product of spec.products is"
-	}
-	return plural(n, "product") + " of spec.products are"
 }
 
 // SetupWithManager registers the reconciler and what wakes it.

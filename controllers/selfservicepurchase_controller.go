@@ -223,7 +223,7 @@ func (r *SelfServicePurchaseReconciler) licences(ctx context.Context, s *selfSer
 		})
 	}
 	if b := new(blocked); errors.As(err, &b) {
-		err = stalled(b.reason, "%s bought and spec.quantity is %d: set it back to %d, because %s", areLicences(had), want, had, b.message)
+		err = stalled(b.reason, "%s bought and spec.quantity is %d: set it back to %d, because %s", verb(int(had), "licence", "is", "are"), want, had, b.message)
 	}
 	if err != nil {
 		return had, err

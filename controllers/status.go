@@ -103,6 +103,14 @@ func plural(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
+// verb writes a number with its noun and what that does.
+func verb(n int, noun, one, many string) string {
+	if n == 1 {
+		return plural(n, noun) + " " + one
+	}
+	return plural(n, noun) + " " + many
+}
+
 // reasonOf is the reason of a condition, empty if it is absent.
 func reasonOf(o object, typ string) string {
 	if c := meta.FindStatusCondition(*o.Conditions(), typ); c != nil {

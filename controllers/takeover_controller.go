@@ -294,11 +294,3 @@ func endedAs(purchase string, why v1alpha1.OrderEndReason, at time.Time, takeove
 	}
 	return stalled(v1alpha1.ReasonPurchaseEnded, "SelfServicePurchase %s %s at %s: there is nothing to take over, so delete this Takeover", purchase, how, stamp(at))
 }
-
-// verb writes a number with its noun and what that does.
-func verb(n int, noun, one, many string) string {
-	if n == 1 {
-		return plural(n, noun) + " " + one
-	}
-	return plural(n, noun) + " " + many
-}
