@@ -32,12 +32,12 @@ const (
 	// mailWorkers is how many mails are sent at a time. A mail server that hangs
 	// keeps these busy, and no other reconciler.
 	mailWorkers = 4
-	// mailTimeout of a pass leaves time to write what came of an attempt.
-	mailTimeout = 75 * time.Second
 	// countTime is how long it may take to count an attempt before it is made.
 	countTime = 10 * time.Second
 	// recordTime is how long to try to write what came of it.
 	recordTime = 8 * time.Second
+	// mailTimeout of a pass leaves time for all of them, and to spare.
+	mailTimeout = countTime + notify.AttemptTime + recordTime + 12*time.Second
 )
 
 // NotificationReconciler sends the mails that are on record, each until the mail

@@ -17,7 +17,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"time"
 	"unicode"
 
 	"golang.org/x/net/idna"
@@ -154,6 +153,3 @@ func (m *Mailer) MessageID(namespace, name string) string {
 	sum := sha256.Sum256([]byte(namespace + "/" + name)) // a name has no slash
 	return hex.EncodeToString(sum[:16]) + "@" + m.domain
 }
-
-// AttemptTime is what an attempt takes at most.
-func (m *Mailer) AttemptTime() time.Duration { return m.timeouts.attempt }

@@ -18,6 +18,9 @@ import (
 	"github.com/license-operator/license-operator/api/v1alpha1"
 )
 
+// AttemptTime is what an attempt takes at most.
+const AttemptTime = 45 * time.Second
+
 // timeouts of an attempt.
 type timeouts struct {
 	connect time.Duration
@@ -29,7 +32,7 @@ type timeouts struct {
 // A server that looks for viruses may take its time with the answer to a mail,
 // and a mail whose answer is not heard is sent twice. An attempt is over before
 // the next one may begin.
-var defaultTimeouts = timeouts{connect: 10 * time.Second, command: 30 * time.Second, attempt: 45 * time.Second, stop: 10 * time.Second}
+var defaultTimeouts = timeouts{connect: 10 * time.Second, command: 30 * time.Second, attempt: AttemptTime, stop: 10 * time.Second}
 
 type dialer func(ctx context.Context, network, address string) (net.Conn, error)
 

@@ -34,10 +34,8 @@ type Waiting struct {
 	Created time.Time
 }
 
-// Older reports whether an assignment comes before another one. Instants of the
-// API server are whole seconds, so names decide between those of one second.
-func (w Waiting) Older(other Waiting) bool { return w.compare(other) < 0 }
-
+// compare puts the oldest assignment first. Instants of the API server are whole
+// seconds, so names decide between those of one second.
 func (w Waiting) compare(other Waiting) int {
 	return cmp.Or(w.Created.Compare(other.Created), cmp.Compare(w.Name, other.Name))
 }

@@ -111,9 +111,9 @@ func TestHasSeat(t *testing.T) {
 	}
 }
 
-func TestOlder(t *testing.T) {
-	a, b := waits("a", "ada", 1), waits("b", "bob", 1)
-	if !a.Older(b) || b.Older(a) || a.Older(a) || !waits("z", "", 0).Older(a) || a.Older(waits("z", "", 0)) {
+func TestOldestFirst(t *testing.T) {
+	a, b, z := waits("a", "ada", 1), waits("b", "bob", 1), waits("z", "", 0)
+	if a.compare(b) >= 0 || b.compare(a) <= 0 || a.compare(a) != 0 || z.compare(a) >= 0 || a.compare(z) <= 0 {
 		t.Error("the oldest comes first, and by name of one second")
 	}
 }
@@ -206,7 +206,7 @@ func TestAnySeating(t *testing.T) {
 			if assignments[name].User != assignments[other].User || out.Twice[other] != "" {
 				fail("%s is not %s again", name, other)
 			}
-			if !slices.ContainsFunc(after[:kept], func(k Seated) bool { return k.Name == other }) && assignments[name].Older(assignments[other]) {
+			if !slices.ContainsFunc(after[:kept], func(k Seated) bool { return k.Name == other }) && assignments[name].compare(assignments[other]) < 0 {
 				fail("%s is older than %s", name, other)
 			}
 		}
