@@ -76,7 +76,9 @@ func TestAssignmentsAreTold(t *testing.T) {
 	}
 }
 
-// A seat goes to the oldest; whoever waits gets the next one.
+// A seat goes to the oldest; whoever waits gets the next one. Who is older only
+// the API server says, in whole seconds of a clock that no test steps: so this
+// waits for its next one.
 func TestSeatsGoToTheOldest(t *testing.T) {
 	o := newOffice(t, 2)
 	o.assign("c", "b")
