@@ -114,7 +114,7 @@ func trial(p *purchase)     { p.Spec.Type, p.Spec.PaymentMethod = v1alpha1.SelfS
 func paidTrial(p *purchase) { p.Spec.Type, p.Spec.PaymentMethod = v1alpha1.SelfServiceTrial, true }
 
 func inSelfService(state v1alpha1.SelfServiceState) v1alpha1.SelfServicePurchaseStatus {
-	return v1alpha1.SelfServicePurchaseStatus{State: state, PurchasedAt: ptr.To(metav1.NewTime(longAgo))}
+	return v1alpha1.SelfServicePurchaseStatus{ObservedGeneration: 1, State: state, PurchasedAt: ptr.To(metav1.NewTime(longAgo))}
 }
 
 type policySpec = v1alpha1.SelfServicePolicySpec
@@ -604,23 +604,31 @@ func TestPurchasesAreCollected(t *testing.T) {
 	}
 }
 
-// Whoever bought it deletes it, if it does not run. So do others, but for
-// employees who are no administrators.
+// Whoever bought it deletes it, if it does not run. So do others, once the operator
+// has looked at it, but for employees who are no administrators.
 func TestPurchaserDeletes(t *testing.T) {
 	s := newStaff(t)
 	allowed := func(p *purchase) { p.Annotations = map[string]string{"license-operator.io/allow-delete": "true"} }
 	const end = "Set spec.cancelled to true to end it now"
+	stalled := v1alpha1.SelfServicePurchaseStatus{ObservedGeneration: 1, Conditions: []metav1.Condition{{
+		Type: v1alpha1.ConditionStalled, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonTrialUsed, LastTransitionTime: metav1.NewTime(longAgo),
+	}}}
 	for name, tc := range map[string]struct {
 		state  v1alpha1.SelfServiceState
+		status any // instead of one with that state
 		change func(*purchase)
 		runs   bool
+		unseen bool
 		words  string // that the purchaser is told; empty: allowed
 	}{
 		"nothing was bought": {},
-		"it runs":            {state: v1alpha1.SelfServiceActive, runs: true, words: "the purchase runs, and deleting it would take it from its users. " + end + ", or spec.autoRenew to false to let the term end. To delete"},
-		"it is paid later":   {state: v1alpha1.SelfServiceOnTrial, change: paidTrial, runs: true, words: "the trial runs, and deleting it would take it from its users. " + end + ", or spec.autoRenew"},
-		"it is tried":        {state: v1alpha1.SelfServiceOnTrial, change: trial, runs: true, words: end + ". To delete it all the same, first run: kubectl -n " + s.namespace + " annotate selfservicepurchase it-is-tried license-operator.io/allow-delete=true"},
-		"it does not renew":  {state: v1alpha1.SelfServiceActive, change: func(p *purchase) { p.Spec.AutoRenew = ptr.To(false) }, runs: true, words: end + ". To delete"},
+		"it is stalled":      {status: stalled},
+		"it has no status":   {status: struct{}{}, unseen: true},
+		"it is restored without that the operator looked": {status: map[string]any{"observedGeneration": nil, "message": "bought"}, unseen: true},
+		"it runs":           {state: v1alpha1.SelfServiceActive, runs: true, words: "the purchase runs, and deleting it would take it from its users. " + end + ", or spec.autoRenew to false to let the term end. To delete"},
+		"it is paid later":  {state: v1alpha1.SelfServiceOnTrial, change: paidTrial, runs: true, words: "the trial runs, and deleting it would take it from its users. " + end + ", or spec.autoRenew"},
+		"it is tried":       {state: v1alpha1.SelfServiceOnTrial, change: trial, runs: true, words: end + ". To delete it all the same, first run: kubectl -n " + s.namespace + " annotate selfservicepurchase it-is-tried license-operator.io/allow-delete=true"},
+		"it does not renew": {state: v1alpha1.SelfServiceActive, change: func(p *purchase) { p.Spec.AutoRenew = ptr.To(false) }, runs: true, words: end + ". To delete"},
 		"cancelled, and the operator has not seen": {state: v1alpha1.SelfServiceActive, change: func(p *purchase) { p.Spec.Cancelled = true }, runs: true, words: "It was cancelled, and ends once the operator has seen that. To delete"},
 		"annotated":           {state: v1alpha1.SelfServiceActive, change: allowed, runs: true},
 		"annotated otherwise": {state: v1alpha1.SelfServiceActive, change: func(p *purchase) { allowed(p); p.Annotations["license-operator.io/allow-delete"] = "yes" }, runs: true, words: end},
@@ -635,7 +643,10 @@ func TestPurchaserDeletes(t *testing.T) {
 					tc.change(p)
 				}
 			})
-			bought(t, p, inSelfService(tc.state))
+			if tc.status == nil {
+				tc.status = inSelfService(tc.state)
+			}
+			bought(t, p, tc.status)
 			for who, c := range s.client {
 				err := c.Delete(t.Context(), p.DeepCopy(), client.DryRunAll)
 				switch {
@@ -645,6 +656,8 @@ func TestPurchaserDeletes(t *testing.T) {
 					checkRefused(t, err, "")
 				case slices.Contains([]string{"bob", "robot", "elsewhere"}, who) && !tc.runs:
 					checkRefused(t, err, purchaser, "only "+s.names["erin"]+", who bought it, deletes it, or an administrator. You may create SelfServicePurchases and no Takeovers, so you are an employee, who deletes his own only")
+				case tc.unseen:
+					checkRefused(t, err, purchaser, "only "+s.names["erin"]+", who bought it, deletes it before the operator has looked at it: nothing says yet whether it runs. Wait until it has a status.message, and if it gets none, ask whoever runs the operator")
 				case tc.runs:
 					checkRefused(t, err, purchaser, "only "+s.names["erin"]+", who bought it, deletes it while it runs. An administrator takes it over with a Takeover, and deletes it then")
 				default:
