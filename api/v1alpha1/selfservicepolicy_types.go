@@ -52,7 +52,7 @@ type SelfServicePolicySpec struct {
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
-	// +kubebuilder:validation:Pattern=`^[^\s[:cntrl:]]([^[:cntrl:]]*[^\s[:cntrl:]])?$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[^\\\\s[:cntrl:]]([^[:cntrl:]]*[^\\\\s[:cntrl:]])?$')",message="write one line of text, with no space at either end, such as licences@contoso.example"
 	Contact string `json:"contact,omitempty"`
 }
 
@@ -62,7 +62,7 @@ type ProductPolicy struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",message="write the name of the Product as kubectl get lprod has it, such as power-bi, and not what people call it"
 	Name string `json:"name"`
 
 	// value for it.

@@ -49,7 +49,7 @@ type TakeoverCancellation struct {
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
-	// +kubebuilder:validation:Pattern=`^[^\s[:cntrl:]]([^[:cntrl:]]*[^\s[:cntrl:]])?$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[^\\\\s[:cntrl:]]([^[:cntrl:]]*[^\\\\s[:cntrl:]])?$')",message="write one line of text, with no space at either end"
 	Comment string `json:"comment,omitempty"`
 }
 

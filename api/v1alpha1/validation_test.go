@@ -306,17 +306,7 @@ type values struct {
 }
 
 var (
-	names = values{[]string{"a", "a.b-c", text(253)}, map[string]string{
-		`""`:      "should be at least 1 chars long",
-		text(254): "Too long: may not be more than 253 bytes",
-		"Office":  "should match '^[a-z0-9]",
-		"-a":      "should match '^[a-z0-9]",
-		"a-":      "should match '^[a-z0-9]",
-		"a_b":     "should match '^[a-z0-9]",
-		"a/b":     "should match '^[a-z0-9]",
-		"a..b":    "should match '^[a-z0-9]",
-		"a.-b":    "should match '^[a-z0-9]",
-	}}
+	names   = namedOr("should match '^[a-z0-9]")
 	amounts = values{[]string{`"0"`, `"0.5"`, `"0.1234"`, `"10"`, `"999999999999.9999"`}, map[string]string{
 		`""`:                         "should be at least 1 chars long",
 		`"123456789012345678.12345"`: "Too long: may not be more than 23 bytes",
@@ -624,6 +614,21 @@ func linkFor(field string) string {
 		fields = append(fields, name+": "+value)
 	}
 	return "status: {download: {" + strings.Join(fields, ", ") + "}}"
+}
+
+// namedOr are names of objects, and what is answered to others.
+func namedOr(wrong string) values {
+	return values{[]string{"a", "a.b-c", text(253)}, map[string]string{
+		`""`:      "should be at least 1 chars long",
+		text(254): "Too long: may not be more than 253 bytes",
+		"Office":  wrong,
+		"-a":      wrong,
+		"a-":      wrong,
+		"a_b":     wrong,
+		"a/b":     wrong,
+		"a..b":    wrong,
+		"a.-b":    wrong,
+	}}
 }
 
 // lasting are durations longer than nothing, and what is said of the others.
