@@ -82,7 +82,7 @@ func (r *SelfServicePolicyReconciler) Reconcile(ctx context.Context, p *v1alpha1
 }
 
 func (r *SelfServicePolicyReconciler) reconcile(ctx context.Context, p *v1alpha1.SelfServicePolicy, now time.Time) error {
-	products, err := r.products(ctx, p)
+	products, untried, err := r.products(ctx, p)
 	if err != nil {
 		return err
 	}
@@ -90,7 +90,7 @@ func (r *SelfServicePolicyReconciler) reconcile(ctx context.Context, p *v1alpha1
 		return err
 	}
 	p.Status.Products = products[:min(len(products), maxPolicyProducts)]
-	reason, message := v1alpha1.ReasonEnforced, countValues(products)
+	reason, message := v1alpha1.ReasonEnforced, countValues(products, untried)
 	if n := describeUnknown(p, products, now); n > 0 {
 		message += "; " + verb(n, "product", "of spec.products is", "of spec.products are") + " not offered here: see the condition ProductsFound"
 	}
@@ -103,15 +103,16 @@ func (r *SelfServicePolicyReconciler) reconcile(ctx context.Context, p *v1alpha1
 }
 
 // products are those that are offered to the customer in self-service, by name,
-// each with what the policy says about it.
-func (r *SelfServicePolicyReconciler) products(ctx context.Context, p *v1alpha1.SelfServicePolicy) (all []v1alpha1.ProductPolicyStatus, err error) {
+// each with what the policy says about it. Untried is how many are for trials only,
+// and have no trial without a payment method.
+func (r *SelfServicePolicyReconciler) products(ctx context.Context, p *v1alpha1.SelfServicePolicy) (all []v1alpha1.ProductPolicyStatus, untried int, err error) {
 	var catalogue v1alpha1.ProductList
 	if err := r.List(ctx, &catalogue, client.UnsafeDisableDeepCopy); err != nil {
-		return nil, fmt.Errorf("listing the products: %w", err)
+		return nil, 0, fmt.Errorf("listing the products: %w", err)
 	}
 	var policies v1alpha1.SelfServicePolicyList
 	if err := r.List(ctx, &policies, client.InNamespace(p.Namespace), client.UnsafeDisableDeepCopy); err != nil {
-		return nil, fmt.Errorf("listing the policies of %s: %w", p.Namespace, err)
+		return nil, 0, fmt.Errorf("listing the policies of %s: %w", p.Namespace, err)
 	}
 	for i := range catalogue.Items {
 		product := &catalogue.Items[i]
@@ -121,17 +122,20 @@ func (r *SelfServicePolicyReconciler) products(ctx context.Context, p *v1alpha1.
 		if err := offered(ctx, r, p.Namespace, product); errors.As(err, new(*blocked)) {
 			continue
 		} else if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		s := v1alpha1.ProductPolicyStatus{Name: product.Name, DisplayName: product.Spec.DisplayName}
 		s.Value, s.Source = p.Value(product.Name)
 		if other, value := strictest(policies.Items, product.Name); other != nil && value.StricterThan(terms.SelfService(s.Value)) {
 			s.OverriddenBy = other.Name
 		}
+		if trial := product.Spec.SelfService.Trial; s.Value == v1alpha1.SelfServiceTrialsOnly && (trial == nil || trial.PaymentMethod != v1alpha1.PaymentMethodNotRequired) {
+			untried++
+		}
 		all = append(all, s)
 	}
 	slices.SortFunc(all, func(a, b v1alpha1.ProductPolicyStatus) int { return cmp.Compare(a.Name, b.Name) })
-	return all, nil
+	return all, untried, nil
 }
 
 // audit is what the policy would have refused; nil if there is nothing to tell.
@@ -182,8 +186,9 @@ func describeUnknown(p *v1alpha1.SelfServicePolicy, known []v1alpha1.ProductPoli
 	return len(unknown)
 }
 
-// countValues says how many products have which value.
-func countValues(products []v1alpha1.ProductPolicyStatus) string {
+// countValues says how many products have which value, and of how many of those
+// for trials only there is none.
+func countValues(products []v1alpha1.ProductPolicyStatus, untried int) string {
 	counts, overridden := map[v1alpha1.SelfServiceValue]int{}, 0
 	for _, s := range products {
 		counts[s.Value]++
@@ -191,12 +196,16 @@ func countValues(products []v1alpha1.ProductPolicyStatus) string {
 			overridden++
 		}
 	}
+	trials := "for trials only"
+	if untried > 0 {
+		trials += fmt.Sprintf(" (%d blocked in effect: no trial without a payment method)", untried)
+	}
 	message := plural(len(products), "product")
 	sep := ": "
 	for _, part := range []struct {
 		value v1alpha1.SelfServiceValue
 		text  string
-	}{{v1alpha1.SelfServiceAllow, "allowed"}, {v1alpha1.SelfServiceTrialsOnly, "for trials only"}, {v1alpha1.SelfServiceBlock, "blocked"}} {
+	}{{v1alpha1.SelfServiceAllow, "allowed"}, {v1alpha1.SelfServiceTrialsOnly, trials}, {v1alpha1.SelfServiceBlock, "blocked"}} {
 		if n := counts[part.value]; n > 0 {
 			message += fmt.Sprintf("%s%d %s", sep, n, part.text)
 			sep = ", "

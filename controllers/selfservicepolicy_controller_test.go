@@ -116,13 +116,28 @@ func TestPolicyTellsOfProducts(t *testing.T) {
 	d.judged("rules", enforced, "4 products: 3 allowed, 1 blocked; for 3 of them another policy is stricter", d.saysOf(broken))
 }
 
+// Of some products there is no trial that needs no payment method.
+func TestPolicyTellsOfTrialsThatThereAreNot(t *testing.T) {
+	const enforced = "ProductsFound=True(AllFound) Ready=True(Enforced)"
+	d := newDesk(t)
+	d.publish("-bought", func(p *v1alpha1.ProductSpec) { p.SelfService.Trial = nil })
+	d.publish("-paid", func(p *v1alpha1.ProductSpec) { p.SelfService.Trial.PaymentMethod = v1alpha1.PaymentMethodRequired })
+	d.policy("rules", v1alpha1.SelfServiceTrialsOnly)
+	d.judged("rules", enforced, "3 products: 3 for trials only (2 blocked in effect: no trial without a payment method)",
+		"=TrialsOnly(Default), -bought=TrialsOnly(Default), -paid=TrialsOnly(Default)")
+	d.editPolicy("rules", func(s *v1alpha1.SelfServicePolicySpec) {
+		s.Products = []v1alpha1.ProductPolicy{{Name: d.name + "-bought", Value: v1alpha1.SelfServiceAllow}, {Name: d.name + "-paid", Value: v1alpha1.SelfServiceBlock}}
+	})
+	d.judged("rules", enforced, "3 products: 1 allowed, 1 for trials only, 1 blocked", "=TrialsOnly(Default), -bought=Allow(Listed), -paid=Block(Listed)")
+}
+
 // More products than status holds.
 func TestPolicyOfManyProducts(t *testing.T) {
 	products := make([]v1alpha1.ProductPolicyStatus, maxPolicyProducts+2)
 	for i := range products {
 		products[i].Value = v1alpha1.SelfServiceBlock
 	}
-	if got := countValues(products); got != "1002 products: 1002 blocked; status lists the first 1000 by name" {
+	if got := countValues(products, 0); got != "1002 products: 1002 blocked; status lists the first 1000 by name" {
 		t.Errorf("%q", got)
 	}
 }
