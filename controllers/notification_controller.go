@@ -8,6 +8,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/util/retry"
@@ -39,6 +40,9 @@ const (
 	// mailTimeout of a pass leaves time for all of them, and to spare.
 	mailTimeout = countTime + notify.AttemptTime + recordTime + 12*time.Second
 )
+
+// noServer is the message until an operator with a mail server has looked.
+const noServer = "the operator has no mail server: whoever runs it sets --smtp and --mail-from"
 
 // NotificationReconciler sends the mails that are on record, each until the mail
 // server has taken it or has refused it for good.
@@ -73,7 +77,10 @@ func (r *NotificationReconciler) Reconcile(ctx context.Context, n *v1alpha1.Noti
 	if r.Mail == nil {
 		return r.wait(ctx, n, mail, now)
 	}
-	if now.Before(mail.Next(now)) {
+	if next := mail.Next(now); now.Before(next) {
+		if c := meta.FindStatusCondition(n.Status.Conditions, v1alpha1.ConditionReconciling); c != nil && c.Message == noServer {
+			return r.tell(ctx, n, waiting(v1alpha1.ReasonRetrying, "%s so far, the next at %s", plural(int(mail.Attempts), "attempt"), stamp(next)), now)
+		}
 		return r.later(n, now)
 	}
 	began, err := r.begin(ctx, n, now)
@@ -104,12 +111,17 @@ func mailOf(n *v1alpha1.Notification) terms.Mail {
 // wait says why nothing is sent. What is still waiting when it is too old to be
 // of interest is given up.
 func (r *NotificationReconciler) wait(ctx context.Context, n *v1alpha1.Notification, mail terms.Mail, now time.Time) (ctrl.Result, error) {
-	before := n.DeepCopy()
-	err := waiting(v1alpha1.ReasonRetrying, "the operator has no mail server: whoever runs it sets --smtp and --mail-from")
+	err := waiting(v1alpha1.ReasonRetrying, noServer)
 	if mail.TooOld(now) {
 		err = stalled(v1alpha1.ReasonUndeliverable, "the operator had no mail server for %d days, and it is given up: whoever runs it sets --smtp and --mail-from for later ones", terms.MailTime/(24*time.Hour))
 	}
-	summarize(n, now, err, false)
+	return r.tell(ctx, n, err, now)
+}
+
+// tell says why a mail is not sent now.
+func (r *NotificationReconciler) tell(ctx context.Context, n *v1alpha1.Notification, why error, now time.Time) (ctrl.Result, error) {
+	before := n.DeepCopy()
+	summarize(n, now, why, false)
 	if err := patchStatus(ctx, r.Client, before, n); err != nil {
 		return ctrl.Result{}, err
 	}

@@ -318,6 +318,32 @@ func TestMailIsGivenUp(t *testing.T) {
 	}
 }
 
+// That there is no mail server is told no longer once there is one again, also
+// before the next attempt.
+func TestMailHasAServerAgain(t *testing.T) {
+	m := newMailroom(t)
+	m.server.refuse(451, "4.7.1 greylisted, come back later")
+	name := m.queue("power-bi", "ada@contoso.example").Name
+	m.pass(name)
+	next := m.clock.Now().Add(time.Minute)
+	m.restart("")
+	n, _ := m.pass(name)
+	m.told(n, mailWaits, "InProgress", "--smtp")
+	m.step(time.Second)
+	m.restart(m.server.url)
+	n, res := m.pass(name)
+	m.told(n, mailWaits, "InProgress", "1 attempt so far, the next at "+stamp(next))
+	if strings.Contains(reasonMessage(n, v1alpha1.ConditionReady), "--smtp") || n.Status.Attempts != 1 || res.RequeueAfter != 59*time.Second {
+		t.Errorf("%+v, %v", n.Status, res)
+	}
+	if m.pass(name); len(m.writes) > 0 {
+		t.Error(m.writes)
+	}
+	m.step(59 * time.Second)
+	n, _ = m.pass(name)
+	m.told(n, mailWaits, "InProgress", "greylisted, come back later; 2 attempts so far")
+}
+
 // An operator that was away for long still makes one attempt.
 func TestMailIsTriedOnceHoweverLate(t *testing.T) {
 	m := newMailroom(t)
