@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"strings"
 	"text/template"
-	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -29,6 +28,9 @@ const otherwise = "default"
 
 // mostSubject is how much of a product's name is in a subject, in characters.
 const mostSubject = 80
+
+// instant is how people write one.
+const instant = "2 January 2006 at 15:04 MST"
 
 // pair is the templates of a notice.
 type pair struct {
@@ -87,7 +89,7 @@ func render(n *v1alpha1.Notification) (text, error) {
 	f := facts{
 		Product: oneLine(n.Spec.Product), Text: sentence(n.Spec.Text),
 		What: kinds[about.Kind], Name: oneLine(about.Name), Namespace: n.Namespace,
-		At: n.Spec.At.UTC().Format(time.RFC3339),
+		At: n.Spec.At.UTC().Format(instant),
 	}
 	if f.Product == "" {
 		f.Product = f.Name

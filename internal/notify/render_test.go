@@ -84,6 +84,27 @@ func TestWordsOfEachNotice(t *testing.T) {
 	}
 }
 
+// Instants are written for people, in UTC.
+func TestWordsOfAnInstant(t *testing.T) {
+	for at, want := range map[string]string{
+		"2026-11-21T14:03:59Z": "21 November 2026 at 14:03 UTC", "2027-01-01T00:30:00+02:00": "31 December 2026 at 22:30 UTC", "2028-02-29T09:05:00Z": "29 February 2028 at 09:05 UTC",
+	} {
+		told, err := time.Parse(time.RFC3339, at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := render(notification(func(s *v1alpha1.NotificationSpec) { s.At = metav1.NewTime(told) }))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, text := range []string{out.plain, out.html} {
+			if !strings.Contains(text, "It tells of "+want+". ") {
+				t.Errorf("%s is not %q in %s", at, want, text)
+			}
+		}
+	}
+}
+
 // What a catalogue or a customer names things cannot change what a mail is.
 func TestRenderTellsAndDoesNotObey(t *testing.T) {
 	for name, change := range map[string]func(*v1alpha1.NotificationSpec){
