@@ -70,6 +70,20 @@ type SelfServiceOffer struct {
 	// trial says how the product can be tried. When absent it cannot.
 	// +optional
 	Trial *TrialOffer `json:"trial,omitempty"`
+
+	// termsURL is the page with the terms that an employee accepts when he buys
+	// or tries the product.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:XValidation:rule="self.matches('^https://[^/?#@\\\\s]+([/?#]\\\\S*)?$')",message="give a page that starts with https://, such as https://proseware.example/terms, without user and blanks"
+	TermsURL string `json:"termsURL,omitempty"`
+
+	// privacyURL is the page that says what is done with the personal data of
+	// whoever buys, tries or uses the product.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:XValidation:rule="self.matches('^https://[^/?#@\\\\s]+([/?#]\\\\S*)?$')",message="give a page that starts with https://, such as https://proseware.example/privacy, without user and blanks"
+	PrivacyURL string `json:"privacyURL,omitempty"`
 }
 
 // TrialOffer is a trial in self-service. Each employee has it once.

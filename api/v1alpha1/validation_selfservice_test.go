@@ -43,6 +43,7 @@ spec:
 const (
 	offerSomething = "offer a purchase, a trial or both: to offer neither, leave selfService out"
 	someTrial      = "a trial lasts for some time: give at least one second"
+	aPage          = "give a page that starts with https://, such as https://proseware.example/"
 )
 
 var offerRows = map[string]row{
@@ -53,6 +54,7 @@ var offerRows = map[string]row{
 	"employees can say they cannot buy it":          {prod, "", "spec: {selfService: {purchase: false}}", "spec.selfService", offerSomething},
 	"employees cannot buy it any more":              {prod, "spec: {selfService: {purchase: true}}", "spec: {selfService: {purchase: false}}", "spec.selfService", offerSomething},
 	"nothing is offered to employees any more":      {prod, "spec: {selfService: {purchase: true}}", "spec: {selfService: null}", "", ""},
+	"employees are told the terms":                  {prod, "", "spec: {selfService: {purchase: true, termsURL: 'https://proseware.example/terms#trials', privacyURL: 'https://proseware.example/privacy'}}", "", ""},
 	"what is offered to employees changes":          {prod, "spec: {selfService: {purchase: true}}", "spec: {selfService: {purchase: false, trial: {length: P7D}}}", "", ""},
 	"a trial for employees without a length":        {prod, "", "spec: {selfService: {trial: {}}}", "spec.selfService.trial.length", "Required value"},
 	"a trial for employees that is a bare yes":      {prod, "", "spec: {selfService: {trial: true}}", "spec.selfService.trial", "must be of type object"},
@@ -62,12 +64,20 @@ var offerRows = map[string]row{
 }
 
 var selfServiceOfferFields = []bounded{
+	{prod, "spec.selfService.termsURL", "spec: {selfService: {purchase: true, termsURL: '$'}}", pages},
+	{prod, "spec.selfService.privacyURL", "spec: {selfService: {purchase: true, privacyURL: '$'}}", pages},
 	{prod, "spec.selfService.trial.length", "", lasting(someTrial)},
 	{prod, "spec.selfService.trial.paymentMethod", "spec: {selfService: {trial: {length: P30D, paymentMethod: $}}}", oneOf("Required", "NotRequired")},
 	{prod, "spec.selfService.trial.paymentMethod", "spec: {selfService: {trial: {length: P30D, paymentMethod: $}}}", values{nil, map[string]string{
 		"required": "Unsupported value", "true": "must be of type string",
 	}}},
 }
+
+// pages are for people to read before they buy.
+var pages = values{[]string{"https://proseware.example", "https://proseware.example:8443/terms?lang=fr#trials", "https://proseware.example/" + text(998)}, map[string]string{
+	"": aPage, "terms": aPage, "https://": aPage, "http://proseware.example/": aPage, "javascript:alert(1)": aPage, "https://user@proseware.example/": aPage,
+	"https://proseware.example/a b": aPage, " https://proseware.example/": aPage, "https://proseware.example/" + text(999): "Too long: may not be more than 1024 bytes",
+}}
 
 // Policies.
 

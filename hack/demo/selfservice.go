@@ -152,6 +152,11 @@ func (s *story) selfServicePolicy(ctx context.Context) error {
 
 // selfServicePurchase is what Mia and Tom do themselves.
 func (s *story) selfServicePurchase(ctx context.Context) error {
+	say("Before she buys, Mia reads what she agrees to, and what is done with her personal data")
+	if err := s.expect(ctx, s.mia, "kubectl get product "+boughtProduct+` -o jsonpath='{.spec.selfService}{"\n"}'`, "termsURL", "privacyURL"); err != nil {
+		return err
+	}
+	fmt.Println()
 	say("Mia buys two licences. She pays for them herself, so they are on no invoice of contoso's")
 	if _, err := s.run(ctx, s.mia, create(purchaseYAML("mias-bi", boughtProduct, "Purchase", "mia", 2, "mia@contoso.example"))); err != nil {
 		return err
