@@ -84,3 +84,70 @@ type CancellationPolicy struct {
 // +kubebuilder:validation:MaxLength=254
 // +kubebuilder:validation:XValidation:rule="self.matches('^[^@\\\\pZ\\\\pC\"(),:;<>\\\\[\\\\]]+@[\\\\pL\\\\pN]([\\\\pL\\\\pM\\\\pN.-]*[\\\\pL\\\\pM\\\\pN])?$') && !self.matches('@.*[.][.]')",message="give one mail address, such as ada@contoso.example, without name or brackets"
 type Email string
+
+// Subject is somebody whom the API server knows: a user, a group of users or a
+// service account.
+// +kubebuilder:validation:XValidation:rule="(self.kind == 'ServiceAccount') == has(self.__namespace__)",message="a ServiceAccount has a namespace, a User or Group has none"
+// +kubebuilder:validation:XValidation:rule="self.kind != 'ServiceAccount' || !has(self.__namespace__) || (self.__namespace__.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$') && self.name.matches('^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$'))",message="write namespace and name of the ServiceAccount as kubectl get serviceaccounts -A lists them"
+// +kubebuilder:validation:XValidation:rule="!has(self.__namespace__) || size(self.__namespace__) + size(self.name) <= 230",message="the user name of this ServiceAccount is too long: namespace and name may have 230 characters together"
+type Subject struct {
+	// kind is ServiceAccount, User or Group.
+	// +required
+	// +kubebuilder:validation:Enum=ServiceAccount;User;Group
+	Kind string `json:"kind"`
+
+	// namespace of a ServiceAccount.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Namespace string `json:"namespace,omitempty"`
+
+	// name of the subject. Groups that everybody is in are not accepted.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="!(self in ['system:authenticated', 'system:unauthenticated', 'system:serviceaccounts', 'system:anonymous'])",message="everybody is in this group: name those who are meant"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[^\\\\pZ\\\\pC]([^\\\\pC\\\\p{Zl}\\\\p{Zp}]*[^\\\\pZ\\\\pC])?$')",message="write the name as the API server knows it (kubectl auth whoami tells one's own), in one line and without blanks around it"
+	Name string `json:"name"`
+}
+
+// Username is what the API server calls a subject: of a ServiceAccount its name
+// as a user, else the name itself.
+func (s Subject) Username() string {
+	if s.Kind == "ServiceAccount" {
+		return "system:serviceaccount:" + s.Namespace + ":" + s.Name
+	}
+	return s.Name
+}
+
+// Username is the name of a user as the API server knows him, letter by letter.
+// +kubebuilder:validation:MinLength=1
+// +kubebuilder:validation:MaxLength=253
+// +kubebuilder:validation:XValidation:rule="self.matches('^[^\\\\pZ\\\\pC]([^\\\\pC\\\\p{Zl}\\\\p{Zp}]*[^\\\\pZ\\\\pC])?$')",message="write the name as the API server knows it (kubectl auth whoami tells one's own), in one line and without blanks around it"
+type Username string
+
+// ObjectReference names an object of a kind that the field implies, in any
+// namespace.
+type ObjectReference struct {
+	// namespace of the object referred to.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Namespace string `json:"namespace"`
+
+	// name of the object referred to.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+}
+
+// AuthorizationNumber of an agreement.
+// +kubebuilder:validation:MaxLength=128
+// +kubebuilder:validation:XValidation:rule="self.matches('^[0-9A-Z]{15}$')",message="an authorization number has 15 digits and capital letters, and no hyphens, such as 12345678ZZS1234"
+type AuthorizationNumber string
+
+// LicenseNumber of an order under an agreement.
+// +kubebuilder:validation:MaxLength=128
+// +kubebuilder:validation:XValidation:rule="self.matches('^[0-9]{8}$')",message="a licence number has 8 digits and no hyphens, such as \"12345678\""
+type LicenseNumber string

@@ -13,7 +13,8 @@ const (
 	// (Product), "Activated" (LicenseServer), "Configured" (Publisher),
 	// "Licensed" (SelfServicePurchase), "SeatAssigned" (LicenseAssignment),
 	// "TakenOver" (Takeover), "Enforced" and "Audited" (SelfServicePolicy), "Sent"
-	// (Notification). When False it has the reason of Reconciling or Stalled.
+	// (Notification), "InForce" (PartnerAgreement), "AccessGranted"
+	// (PartnerRegistration). When False it has the reason of Reconciling or Stalled.
 	ConditionReady = "Ready"
 
 	// ConditionReconciling is True while the operator expects to get further
@@ -24,7 +25,8 @@ const (
 	// Secret is about to be deleted), "AwaitingActivation" (by the publisher),
 	// "SigningKeyNotReady", "ChangePending" (of a service that is to be
 	// reinstated), "NoSeatFree", "SeatsMissing" (for those who are to be moved),
-	// "SubscriptionNotReady", "NotPurchased" (yet), "Retrying".
+	// "SubscriptionNotReady", "NotPurchased" (yet), "AccessPending" (in a moment),
+	// "TooManyAttempts" (to register, until one is a day old), "Retrying".
 	ConditionReconciling = "Reconciling"
 
 	// ConditionStalled is True when only a change by a person can help; the
@@ -49,7 +51,10 @@ const (
 	// "Ended", "OrderNotFound" (SelfServicePurchase); "SubscriptionNotFound", "SubscriptionEnded",
 	// "Suspended", "AlreadyAssigned" (LicenseAssignment); "PurchaseNotFound",
 	// "NotPurchased", "PurchaseEnded", "SubscriptionNotFound",
-	// "SubscriptionEnded", "Suspended", "NameUsed" (Takeover); "Undeliverable" (Notification).
+	// "SubscriptionEnded", "Suspended", "NameUsed" (Takeover); "Undeliverable" (Notification);
+	// "NamespaceReserved", "BindingNameTaken", "TooManyPartners",
+	// "TooManyRemoved", "RemovalRefused" (PartnerAgreement); "NotRecognised",
+	// "NotProven", "RemovedByCustomer", "AgreementStalled" (PartnerRegistration).
 	ConditionStalled = "Stalled"
 
 	// ConditionKeysIssued tells whether a SoftwareSubscription has its keys.
@@ -143,8 +148,11 @@ const (
 
 // Reasons of conditions.
 const (
+	ReasonAccessGranted             = "AccessGranted"
+	ReasonAccessPending             = "AccessPending"
 	ReasonActivated                 = "Activated"
 	ReasonAgreementRequired         = "AgreementRequired"
+	ReasonAgreementStalled          = "AgreementStalled"
 	ReasonAllAccepted               = "AllAccepted"
 	ReasonAllFound                  = "AllFound"
 	ReasonAllowed                   = "Allowed"
@@ -155,6 +163,7 @@ const (
 	ReasonAudited                   = "Audited"
 	ReasonAwaitingActivation        = "AwaitingActivation"
 	ReasonBelowWatermark            = "BelowWatermark"
+	ReasonBindingNameTaken          = "BindingNameTaken"
 	ReasonBlockedByPolicy           = "BlockedByPolicy"
 	ReasonCancelledInTime           = "CancelledInTime"
 	ReasonChangeImpossible          = "ChangeImpossible"
@@ -166,6 +175,7 @@ const (
 	ReasonEnded                     = "Ended"
 	ReasonEnforced                  = "Enforced"
 	ReasonEntitlementNotFound       = "EntitlementNotFound"
+	ReasonInForce                   = "InForce"
 	ReasonInSync                    = "InSync"
 	ReasonInvalidPattern            = "InvalidPattern"
 	ReasonInvalidSelector           = "InvalidSelector"
@@ -188,6 +198,7 @@ const (
 	ReasonLinkValid                 = "LinkValid"
 	ReasonMAKDeployed               = "MAKDeployed"
 	ReasonNameUsed                  = "NameUsed"
+	ReasonNamespaceReserved         = "NamespaceReserved"
 	ReasonNeverActivated            = "NeverActivated"
 	ReasonNoSeatFree                = "NoSeatFree"
 	ReasonNobodyMayCall             = "NobodyMayCall"
@@ -196,7 +207,9 @@ const (
 	ReasonNotBilled                 = "NotBilled"
 	ReasonNotInSelfService          = "NotInSelfService"
 	ReasonNotOffered                = "NotOffered"
+	ReasonNotProven                 = "NotProven"
 	ReasonNotPurchased              = "NotPurchased"
+	ReasonNotRecognised             = "NotRecognised"
 	ReasonNotService                = "NotService"
 	ReasonNotSoftware               = "NotSoftware"
 	ReasonNotSubscribed             = "NotSubscribed"
@@ -218,6 +231,7 @@ const (
 	ReasonQuantityNotOffered        = "QuantityNotOffered"
 	ReasonQueued                    = "Queued"
 	ReasonRefusedByPublisher        = "RefusedByPublisher"
+	ReasonRemovedByCustomer         = "RemovedByCustomer"
 	ReasonRetired                   = "Retired"
 	ReasonRetrying                  = "Retrying"
 	ReasonRevoked                   = "Revoked"
@@ -239,8 +253,12 @@ const (
 	ReasonSuspended                 = "Suspended"
 	ReasonTakenOver                 = "TakenOver"
 	ReasonTermNotSold               = "TermNotSold"
+	ReasonTooManyAttempts           = "TooManyAttempts"
 	ReasonTooManyChanges            = "TooManyChanges"
 	ReasonTooManyKeys               = "TooManyKeys"
+	ReasonTooManyPartners           = "TooManyPartners"
+	ReasonTooManyRemoved            = "TooManyRemoved"
+	ReasonRemovalRefused            = "RemovalRefused"
 	ReasonTrialUsed                 = "TrialUsed"
 	ReasonUndeliverable             = "Undeliverable"
 	ReasonVerified                  = "Verified"

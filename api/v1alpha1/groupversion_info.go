@@ -38,6 +38,8 @@ func AddToScheme(s *runtime.Scheme) error {
 		&Seat{}, &SeatList{},
 		&Takeover{}, &TakeoverList{},
 		&PartnerAgreement{}, &PartnerAgreementList{},
+		&PartnerRegistration{}, &PartnerRegistrationList{},
+		&PartnerRequester{}, &PartnerRequesterList{},
 		&Notification{}, &NotificationList{},
 	)
 	metav1.AddToGroupVersion(s, GroupVersion)

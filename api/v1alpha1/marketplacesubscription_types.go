@@ -372,6 +372,7 @@ type OperationStatus struct {
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Friendly name",type=string,JSONPath=`.spec.friendlyName`,priority=1
 // +kubebuilder:printcolumn:name="ID",type=string,JSONPath=`.status.id`,priority=1
+// +kubebuilder:printcolumn:name="Site",type=string,JSONPath=`.status.publisher.site`,priority=1
 // +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.message`
 type MarketplaceSubscription struct {
 	metav1.TypeMeta `json:",inline"`

@@ -63,28 +63,6 @@ type PublisherSpec struct {
 	RequiredSteps []RequiredStep `json:"requiredSteps,omitempty"`
 }
 
-// Subject is who calls an API.
-// +kubebuilder:validation:XValidation:rule="(self.kind == 'ServiceAccount') == has(self.namespace)",message="a ServiceAccount has a namespace, a User or Group has none"
-type Subject struct {
-	// kind is ServiceAccount, User or Group.
-	// +required
-	// +kubebuilder:validation:Enum=ServiceAccount;User;Group
-	Kind string `json:"kind"`
-
-	// namespace of a ServiceAccount.
-	// +optional
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=63
-	Namespace string `json:"namespace,omitempty"`
-
-	// name of the subject. Groups that everybody is in are not accepted.
-	// +required
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:XValidation:rule="!(self in ['system:authenticated', 'system:unauthenticated', 'system:serviceaccounts', 'system:anonymous'])",message="everybody is in this group: name those who work for the publisher"
-	Name string `json:"name"`
-}
-
 // StepBefore is what a step at the publisher has to be done before.
 // +kubebuilder:validation:Enum=ChangePlan;ChangeQuantity;Cancel
 type StepBefore string

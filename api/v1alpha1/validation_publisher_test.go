@@ -12,7 +12,7 @@ const (
 	absoluteURL = "give an absolute URL such as https://analytics.example/"
 	useHTTPS    = "use https: plain http is accepted only together with allowPrivateAddresses"
 	whoHasOne   = "a ServiceAccount has a namespace, a User or Group has none"
-	everybody   = "everybody is in this group: name those who work for the publisher"
+	everybody   = "everybody is in this group: name those who are meant"
 	saas        = "spec: {subjects: [{kind: ServiceAccount, namespace: fourth-coffee, name: saas}]}"
 )
 
@@ -72,6 +72,11 @@ var publisherFields = []bounded{
 	}}},
 	{pub, "spec.subjects[].name", "spec: {subjects: [{kind: User, name: $}]}", values{[]string{"system:serviceaccount:a:b"}, map[string]string{
 		"system:anonymous": everybody,
+		`"ada\n"`:          asKnown,
+	}}},
+	{pub, "spec.subjects[]", "spec: {subjects: [{kind: ServiceAccount, namespace: a, name: $}]}", values{nil, map[string]string{
+		"CI":      asListed,
+		text(230): tooLongName,
 	}}},
 	{pub, "spec.support", "", values{[]string{`"https://analytics.example/help?from=kubectl"`, "help+coffee@analytics.example", text(1024)}, map[string]string{
 		text(1025): "Too long: may not be more than 1024 bytes",

@@ -21,6 +21,7 @@ func MailedNotices() []Notice {
 		ServicePurchased, ServiceActivated, ServiceChanged, ServiceRefused, ServiceSuspended, ServiceReinstated, ServiceEnded,
 		ActivationLapsing, TrialEnding, SuspensionEnding, WindowClosing, TermEnding, Renewed,
 		OrderPlaced, OrderEnded, OrderTaken, TrialTurnPaid,
+		AdministratorsInvited, PartnerAdded, AccessGranted, AccessEnded,
 	}
 }
 

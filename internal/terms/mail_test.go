@@ -111,7 +111,11 @@ func TestMailAttempts(t *testing.T) {
 
 // Whoever adds a notice says whether it goes by mail.
 func TestEveryNoticeIsMailedOrNot(t *testing.T) {
-	notMailed := []Notice{Issued, LinkExpiring, Cancelled, Expired, MigrationWarned, MigrationMissed} // of software, which names nobody
+	notMailed := []Notice{
+		Issued, LinkExpiring, Cancelled, Expired, MigrationWarned, MigrationMissed, // of software, which names nobody
+		NotRecognised, TooManyAttempts, // whose mail address is anybody's
+		PartnerRemoved, // by the customer himself
+	}
 	declared := map[Notice]bool{}
 	files, err := filepath.Glob("*.go")
 	if err != nil {

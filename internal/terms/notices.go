@@ -38,6 +38,7 @@ type Announcement struct {
 	Notice Notice
 	At     time.Time
 	Before time.Time // from then on it is no news any more; zero: it stays news
+	Of     string    // whom it is about, if several can be told of at one instant
 }
 
 // Announcements lists all notices of the running term, whether they are due
