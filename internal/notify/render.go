@@ -62,11 +62,17 @@ func load() map[string]pair {
 // facts is what templates may tell.
 type facts struct {
 	Product   string // as people call it
-	Text      string // what happened, in sentences
+	Text      []line // what happened, in sentences
 	What      string // it is about: a subscription or a purchase
 	Name      string // of that
 	Namespace string
 	At        string // when that happened, or was to be told; a mail can be late
+}
+
+// line is one of a text, on a paragraph of its own.
+type line struct {
+	Text    string
+	Command bool // to be copied into a shell
 }
 
 // text is a mail without its headers.
@@ -75,6 +81,8 @@ type text struct{ subject, plain, html string }
 // kinds of objects, as people call them.
 var kinds = map[string]string{
 	"MarketplaceSubscription": "subscription",
+	"PartnerAgreement":        "partner agreement",
+	"PartnerRegistration":     "partner registration",
 	"SoftwareSubscription":    "subscription",
 	"SelfServicePurchase":     "purchase",
 }
@@ -87,7 +95,7 @@ func render(n *v1alpha1.Notification) (text, error) {
 	}
 	about := n.Spec.Regarding
 	f := facts{
-		Product: oneLine(n.Spec.Product), Text: sentence(n.Spec.Text),
+		Product: oneLine(n.Spec.Product), Text: lines(n.Spec.Text),
 		What: kinds[about.Kind], Name: oneLine(about.Name), Namespace: n.Namespace,
 		At: n.Spec.At.UTC().Format(instant),
 	}
@@ -122,6 +130,32 @@ func oneLine(s string) string {
 	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }), " ")
 }
 
+// lines takes a text apart. A line that begins with kubectl is a command: it
+// stays as it is, also without a full stop, so that it does what it says when it
+// is copied. Only the operator begins a line: the names and comments that are in
+// its texts have no line breaks, by the patterns of their fields in the API, and
+// none of them is the first word of a text.
+func lines(s string) (all []line) {
+	for l := range strings.SplitSeq(s, "\n") {
+		if command := visible(l); strings.HasPrefix(command, "kubectl ") {
+			all = append(all, line{command, true})
+		} else if l := sentence(l); l != "" {
+			all = append(all, line{l, false})
+		}
+	}
+	return all
+}
+
+// visible takes out what is not to be seen, and leaves the blanks that there are.
+func visible(s string) string {
+	return strings.TrimSpace(strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return -1
+	}, s))
+}
+
 // sentence makes one of a text that an Event has too. What begins with the name
 // of a field stays as it is.
 func sentence(s string) string {
@@ -130,7 +164,7 @@ func sentence(s string) string {
 	if r, n := utf8.DecodeRuneInString(s); n > 0 && !strings.Contains(first, ".") {
 		s = string(unicode.ToUpper(r)) + s[n:]
 	}
-	if s != "" && !strings.ContainsAny(s[len(s)-1:], ".!?") {
+	if s != "" && !strings.ContainsAny(s[len(s)-1:], ".!?:") {
 		s += "."
 	}
 	return s

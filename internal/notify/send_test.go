@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"html"
 	"io"
 	"mime"
 	"mime/multipart"
@@ -446,6 +447,22 @@ func TestSendAddsNoHeaders(t *testing.T) {
 		if h.Get("Subject")[i] > 127 {
 			t.Fatal("the subject is not ASCII")
 		}
+	}
+}
+
+// The transport breaks no command, however long it is.
+func TestSendKeepsCommands(t *testing.T) {
+	s := newServer(t)
+	long := command + strings.Repeat(" --as=é=", 60)
+	if err := farMailer(t, s).Send(t.Context(), notification(func(spec *v1alpha1.NotificationSpec) { spec.Text = "run\n" + long }), "id@contoso.example", now); err != nil {
+		t.Fatal(err)
+	}
+	_, parts := read(t, s.mails()[0].content)
+	if plain := parts["text/plain; charset=UTF-8"]; !strings.Contains(plain, "\n    "+long+"\n") {
+		t.Error(plain)
+	}
+	if page := html.UnescapeString(parts["text/html; charset=UTF-8"]); !strings.Contains(page, ">"+long+"</pre>") {
+		t.Error(page)
 	}
 }
 
