@@ -41,6 +41,22 @@
 //	licenseassignment_controller.go  one pass seats everybody of a subscription
 //	takeover_controller.go           move the users of an employee's purchase, or cancel it
 //
+// The way of a partner:
+//
+//	partnerregistration_controller.go  reads the clock once, looks for the agreements that recognise him
+//	partnerregistration_attempts.go    who he is must be proven, and attempts in vain are counted
+//	partnerregistration_describe.go    what access he has by each, told in status
+//	partnerregistration_notices.go     tell people, by Events and mail, and count
+//	partnerrequester_controller.go     forget attempts that are a day old
+//
+// Who manages a customer's licences:
+//
+//	partneraccess_controller.go  one pass gives and takes the roles of everybody in a namespace
+//	partneraccess_realm.go       what one look at it finds
+//	partneraccess_plan.go        what is to be written next, access that ends first
+//	partneraccess_bindings.go    the RoleBindings
+//	partneraccess_describe.go    tell it in status of agreements, with partneraccess_notices.go
+//
 // The way of a mail: whoever has to tell something puts a Notification on record
 // (mail.go), and notification_controller.go sends it.
 //

@@ -589,14 +589,14 @@ func TestKeyRoleIsWokenByDeliveries(t *testing.T) {
 	}
 }
 
-// Of Secrets and Roles the manager's cache holds only those with our label.
+// Of Secrets, Roles and RoleBindings the manager's cache holds only those with our label.
 func TestCacheHoldsOnlyOurs(t *testing.T) {
 	for o, by := range CacheOptions(nil).ByObject {
 		if by.Label == nil || !by.Label.Matches(labels.Set(ours)) || by.Label.Matches(labels.Set{}) {
 			t.Errorf("%T: selector %v", o, by.Label)
 		}
 	}
-	if n := len(CacheOptions(nil).ByObject); n != 2 {
-		t.Errorf("%d kinds, want Secrets and Roles", n)
+	if n := len(CacheOptions(nil).ByObject); n != 3 {
+		t.Errorf("%d kinds, want Secrets, Roles and RoleBindings", n)
 	}
 }

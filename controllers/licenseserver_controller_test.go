@@ -151,6 +151,9 @@ func TestLicenseServerStatus(t *testing.T) {
 		}
 	}
 	look("Ready=False(NotActivated) Stalled=True(NotActivated)", status.FailedStatus)
+	if got := reasonMessage(get(t, &v1alpha1.LicenseServer{}, s.customer, "rds"), v1alpha1.ConditionStalled); !strings.Contains(got, "over TCP port 443") {
+		t.Errorf("%q says nothing of the port", got)
+	}
 	s.edit(server, func() { server.Spec.LicenseServerID = serverID })
 	look("Ready=True(Activated)", status.CurrentStatus)
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -25,6 +26,9 @@ const reporter = "license-operator.io/controllers"
 
 // maxNote is what an Event holds, in bytes.
 const maxNote = 1024
+
+// maxName is how long the name of an object may be.
+const maxName = 253
 
 // announce sends the notices of a subscription that are due, and returns when
 // the next one will be. Status is written afterwards and has on record up to
@@ -130,10 +134,17 @@ func send(ctx context.Context, c client.Client, sub client.Object, kind string, 
 	return nil
 }
 
-// noticeName is the same for a notice each time.
+// noticeName is the same for a notice each time. Of an object with a long name it
+// has only the beginning: the hash tells it from others.
 func noticeName(about client.Object, a terms.Announcement) string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s %s %d", about.GetUID(), a.Notice, a.At.Unix()))
-	return about.GetName() + "." + hex.EncodeToString(sum[:8])
+	what := fmt.Appendf(nil, "%s %s %d", about.GetUID(), a.Notice, a.At.Unix())
+	if a.Of != "" {
+		what = fmt.Appendf(what, " %s", a.Of)
+	}
+	sum := sha256.Sum256(what)
+	hash := "." + hex.EncodeToString(sum[:8])
+	name := about.GetName()
+	return strings.TrimRight(name[:min(len(name), maxName-len(hash))], "-.") + hash
 }
 
 func eventFor(sub client.Object, kind string, a terms.Announcement, text string, now time.Time) *eventsv1.Event {
@@ -149,7 +160,8 @@ func eventFor(sub client.Object, kind string, a terms.Announcement, text string,
 	}
 	switch a.Notice {
 	case terms.WindowClosing, terms.LinkExpiring, terms.TermEnding, terms.MigrationWarned, terms.MigrationMissed,
-		terms.ServiceRefused, terms.ServiceSuspended, terms.ActivationLapsing, terms.TrialEnding, terms.SuspensionEnding:
+		terms.ServiceRefused, terms.ServiceSuspended, terms.ActivationLapsing, terms.TrialEnding, terms.SuspensionEnding,
+		terms.AccessEnded, terms.NotRecognised, terms.TooManyAttempts:
 		e.Type = corev1.EventTypeWarning
 	}
 	return e

@@ -10,10 +10,13 @@ import (
 
 	eventsv1 "k8s.io/api/events/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/license-operator/license-operator/api/v1alpha1"
+	"github.com/license-operator/license-operator/internal/terms"
 )
 
 // told runs a pass at an instant and checks which Events it sends.
@@ -220,4 +223,25 @@ func TestNoticeOfAMoveDeclaredLate(t *testing.T) {
 	s.process = s.restart()
 	s.lookAtIssuer()
 	s.told("later", now.Add(time.Hour))
+}
+
+// An object has a name as long as any, and its notices have one all the same.
+func TestNoticeNames(t *testing.T) {
+	at := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	about := func(name string, uid types.UID) client.Object {
+		return &v1alpha1.SoftwareSubscription{ObjectMeta: metav1.ObjectMeta{Name: name, UID: uid}}
+	}
+	seen := map[string]bool{}
+	for _, name := range []string{
+		"a", strings.Repeat("a", 236), strings.Repeat("a", 237), strings.Repeat("a", 253), strings.Repeat("a", 235) + ".b", strings.Repeat("a", 235) + ".bcd",
+		strings.Repeat("a", 234) + "--b", strings.Repeat("a", 232) + "-.-.b", // cut after what no part of a name ends with
+	} {
+		for _, uid := range []types.UID{"one", "other"} {
+			got := noticeName(about(name, types.UID(name)+uid), terms.Announcement{Notice: terms.Issued, At: at})
+			if problems := validation.IsDNS1123Subdomain(got); len(problems) > 0 || seen[got] || len(name) <= 236 && !strings.HasPrefix(got, name+".") {
+				t.Errorf("%s: got %s %v", name, got, problems)
+			}
+			seen[got] = true
+		}
+	}
 }

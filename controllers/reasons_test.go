@@ -37,6 +37,16 @@ var reasonsTold = map[string]map[string]string{
 		"Reconciling": "NoSeatFree AlreadyAssigned SubscriptionNotReady Retrying",
 		"Stalled":     "SubscriptionNotFound SubscriptionEnded Suspended AlreadyAssigned",
 	},
+	"PartnerRegistration": {
+		"Ready":       "AccessGranted",
+		"Reconciling": "AccessPending TooManyAttempts Retrying",
+		"Stalled":     "NotRecognised NotProven RemovedByCustomer AgreementStalled",
+	},
+	"PartnerAgreement": {
+		"Ready":       "InForce",
+		"Reconciling": "Retrying",
+		"Stalled":     "NamespaceReserved BindingNameTaken TooManyPartners TooManyRemoved RemovalRefused",
+	},
 	"Takeover": {
 		"Ready":       "TakenOver",
 		"Reconciling": "SeatsMissing SubscriptionNotReady NotPurchased Retrying",

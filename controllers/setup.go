@@ -63,6 +63,9 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	if err := setUpSelfService(ctx, mgr, post, o); err != nil {
 		return err
 	}
+	if err := setUpPartners(ctx, mgr, post, o); err != nil {
+		return err
+	}
 	keyRoles := &KeyRoleReconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Events: mgr.GetEventRecorder("license-operator")}
 	if err := keyRoles.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("setting up Roles for reading keys: %w", err)
@@ -171,17 +174,42 @@ func setUpSelfService(ctx context.Context, mgr ctrl.Manager, post Post, o Option
 	return nil
 }
 
+// setUpPartners sets up what recognises partners, and who manages a customer's
+// licences: his administrators, and partners who are recognised.
+func setUpPartners(ctx context.Context, mgr ctrl.Manager, post Post, o Options) error {
+	if err := registerPartnerIndexes(ctx, mgr.GetFieldIndexer()); err != nil {
+		return err
+	}
+	registrations := &PartnerRegistrationReconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Clock: clock.RealClock{}, Mail: post, Namespaces: o.Namespaces}
+	if err := registrations.SetupWithManager(mgr); err != nil {
+		return fmt.Errorf("setting up PartnerRegistrations: %w", err)
+	}
+	requesters := &PartnerRequesterReconciler{Client: mgr.GetClient(), Clock: clock.RealClock{}}
+	if err := requesters.SetupWithManager(mgr); err != nil {
+		return fmt.Errorf("setting up PartnerRequesters: %w", err)
+	}
+	access := &PartnerAccessReconciler{
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Clock: clock.RealClock{}, Mail: post,
+		Namespace: o.Namespace, Namespaces: o.Namespaces, Workers: o.Workers,
+	}
+	if err := access.SetupWithManager(mgr); err != nil {
+		return fmt.Errorf("setting up the access of partners: %w", err)
+	}
+	return nil
+}
+
 // CacheOptions keeps memory small and content out of it: of all the Secrets in
 // customers' namespaces only our own are kept, and of those only fingerprints.
-// Of the Roles, too, only our own. namespaces are the customers to serve; none
+// Of the Roles and RoleBindings, too, only our own. namespaces are the customers to serve; none
 // means all.
 func CacheOptions(namespaces []string) cache.Options {
 	ours := labels.SelectorFromSet(labels.Set{v1alpha1.LabelManagedBy: v1alpha1.ManagedByOperator})
 	opts := cache.Options{
 		DefaultTransform: cache.TransformStripManagedFields(),
 		ByObject: map[client.Object]cache.ByObject{
-			&corev1.Secret{}: {Label: ours, Transform: FingerprintSecret},
-			&rbacv1.Role{}:   {Label: ours},
+			&corev1.Secret{}:      {Label: ours, Transform: FingerprintSecret},
+			&rbacv1.Role{}:        {Label: ours},
+			&rbacv1.RoleBinding{}: {Label: ours},
 		},
 	}
 	for _, ns := range namespaces {

@@ -93,7 +93,7 @@ func runSuite(m *testing.M) int {
 	// The keys of these tests have -KEY in them, and a token that is signed begins
 	// with tokenMark. Both may occur nowhere but in Secrets.
 	const kinds = "products,keyissuers,licensekeys,softwaresubscriptions,publishers,marketplacesubscriptions,entitlements," +
-		"selfservicepolicies,selfservicepurchases,selfserviceorders,licenseassignments,seats,takeovers,notifications,events"
+		"selfservicepolicies,selfservicepurchases,selfserviceorders,licenseassignments,seats,takeovers,partneragreements,partnerregistrations,partnerrequesters,notifications,events"
 	objects, err := cluster.Run(ctx, "get", kinds, "-A", "-o", "yaml", "--show-managed-fields")
 	whole := flag.Lookup("test.run").Value.String() == "" && flag.Lookup("test.skip").Value.String() == ""
 	if err != nil || whole && logged.Len() == 0 {
@@ -105,6 +105,10 @@ func runSuite(m *testing.M) int {
 			fmt.Fprintln(os.Stderr, "FAIL: a key or a token occurs in an object or in the log:", secret)
 			return 1
 		}
+	}
+	if err := numbersFound(ctx, logged.String()); err != nil {
+		fmt.Fprintln(os.Stderr, "FAIL: what proves who a customer is occurs outside of his agreement and its registrations:", err)
+		return 1
 	}
 	if missing := reasonsNeverSeen(); whole && len(missing) > 0 {
 		fmt.Fprintln(os.Stderr, "FAIL: no test produces these conditions:", missing)
@@ -294,6 +298,12 @@ func indexOf(o runtime.Object, field string) (client.IndexerFunc, bool) {
 		return f, ok
 	case *v1alpha1.Takeover:
 		f, ok := takeoverIndexes[field]
+		return f, ok
+	case *v1alpha1.PartnerAgreement:
+		f, ok := agreementIndexes[field]
+		return f, ok
+	case *v1alpha1.PartnerRegistration:
+		f, ok := registrationIndexes[field]
 		return f, ok
 	}
 	return nil, false
