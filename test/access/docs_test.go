@@ -2,6 +2,7 @@ package access
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,7 +19,9 @@ func TestExamplesOfTheDocs(t *testing.T) {
 		t.Fatal(err)
 	}
 	docs := string(raw)
-	create(t, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "contoso"}})
+	for _, ns := range []string{"contoso", "northwind"} {
+		create(t, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: ns}})
+	}
 	bound := 0
 	for line := range strings.Lines(docs) {
 		command, ok := strings.CutPrefix(strings.TrimSpace(line), "kubectl ")
@@ -40,7 +43,7 @@ func TestExamplesOfTheDocs(t *testing.T) {
 	service(t, "contoso", "coffee", subscribed(false, longAgo))
 	kubeconfigs := map[string]string{}
 	for user, groups := range map[string][]string{
-		"ada@partner.example": {"partner"}, "bob@partner.example": {"partner"}, "carol@contoso.example": nil, "erin@contoso.example": nil, "dan@audit.example": nil, "pat": {"platform-team"},
+		"ada@partner.example": {"partner"}, "bob@partner.example": {"partner"}, "carol@contoso.example": nil, "erin@contoso.example": nil, "gail@northwind.example": nil, "dan@audit.example": nil, "pat": {"platform-team"},
 	} {
 		if kubeconfigs[user], err = cluster.UserKubeconfig(user, groups...); err != nil {
 			t.Fatal(err)
@@ -48,7 +51,12 @@ func TestExamplesOfTheDocs(t *testing.T) {
 	}
 	may(t, user("ada@partner.example"), "contoso", "delete", ours, "softwaresubscriptions")
 
-	t.Run("employees", func(t *testing.T) { runsAsShown(t, docs) })
+	for line := range strings.Lines(docs) { // as the operator does
+		if name, ok := strings.CutPrefix(strings.TrimSpace(line), "rolebinding.rbac.authorization.k8s.io/license-operator-partner-"); ok {
+			create(t, binding("contoso", "license-operator-partner-"+name, adminAgent, userSubject("gail@northwind.example")))
+		}
+	}
+	t.Run("employees and partners", func(t *testing.T) { runsAsShown(t, docs) })
 	for name, tc := range map[string]struct{ who, command, want string }{
 		"ada sees what was bought":         {"ada@partner.example", "-n contoso get swsub", "office"},
 		"ada sees the catalogue":           {"ada@partner.example", "get products", ""},
@@ -67,6 +75,17 @@ func TestExamplesOfTheDocs(t *testing.T) {
 		"bob sees no self-service":         {"bob@partner.example", "-n contoso get sspur", "cannot list resource"},
 		"bob sees what employees are told": {"bob@partner.example", "-n contoso auth can-i list events", "yes"},
 		"carol sees agreements":            {"carol@contoso.example", "-n contoso get pagr", ""},
+		"carol makes no agreement":         {"carol@contoso.example", "-n contoso auth can-i create pagr", "no"},
+		"carol makes no RoleBinding":       {"carol@contoso.example", "-n contoso auth can-i create rolebindings", "no"},
+		"carol sees no registration":       {"carol@contoso.example", "-n northwind get preg", "cannot list resource"},
+		"gail sees her registrations":      {"gail@northwind.example", "-n northwind get preg", "contoso-agents"},
+		"gail sees no agreement":           {"gail@northwind.example", "-n contoso get pagr", "cannot list resource"},
+		"gail sees what she is told":       {"gail@northwind.example", "-n northwind auth can-i list events", "yes"},
+		"dan sees no registration":         {"dan@audit.example", "get preg -A", "cannot list resource"},
+		"dan sees who tried in vain":       {"dan@audit.example", "get preq", ""},
+		"pat sees registrations":           {"pat", "get preg -A", "contoso-agents"},
+		"pat sees who tried in vain":       {"pat", "get preq", ""},
+		"pat registers nobody":             {"pat", "-n northwind auth can-i create preg", "no"},
 		"ada sees no agreement":            {"ada@partner.example", "-n contoso get pagr", "cannot list resource"},
 		"dan sees no agreement":            {"dan@audit.example", "get pagr -A", "cannot list resource"},
 		"pat sees agreements":              {"pat", "get pagr -A", ""},
@@ -132,7 +151,7 @@ func shown(docs, command string) string {
 }
 
 // runsAsShown writes the files that the docs show, runs the commands about
-// self-service that they show, and compares what is printed.
+// self-service and partners that they show, and compares what is printed.
 func runsAsShown(t *testing.T, docs string) {
 	dir := t.TempDir() + "/"
 	for block := range strings.SplitSeq(docs, "```yaml\n# ") {
@@ -146,10 +165,14 @@ func runsAsShown(t *testing.T, docs string) {
 	may(t, user("carol@contoso.example"), "contoso", "create", ours, "selfservicepolicies")
 	may(t, user("erin@contoso.example"), "contoso", "create", ours, "selfservicepurchases")
 	may(t, user("system:serviceaccount:contoso:pipeline"), "contoso", "patch", ours, "selfservicepurchases")
+	may(t, user("carol@contoso.example"), "contoso", "delete", rbac, "rolebindings")
+	may(t, user("gail@northwind.example"), "northwind", "create", ours, "partnerregistrations")
+	may(t, userIn("pat", "platform-team"), "contoso", "create", ours, "partneragreements")
 	ran := 0
+	about := []string{"sspur", ".yaml", "frank", "pagr", "preg", "rolebindings", "delete rolebinding"}
 	for line := range strings.Lines(docs) {
 		command, ok := strings.CutPrefix(strings.TrimSpace(line), "$ kubectl ")
-		if !ok || !strings.Contains(command, "sspur") && !strings.Contains(command, ".yaml") && !strings.Contains(command, "frank") {
+		if !ok || !slices.ContainsFunc(about, func(word string) bool { return strings.Contains(command, word) }) {
 			continue
 		}
 		ran++
@@ -167,7 +190,7 @@ func runsAsShown(t *testing.T, docs string) {
 			may(t, user("frank@contoso.example"), "contoso", "patch", ours, "selfservicepurchases")
 		}
 	}
-	if ran != 10 {
-		t.Errorf("%d commands were run, want 10", ran)
+	if ran != 23 {
+		t.Errorf("%d commands were run, want 23", ran)
 	}
 }

@@ -72,8 +72,8 @@ func TestPoliciesFitTheKinds(t *testing.T) {
 	if err := live.List(t.Context(), &policies, client.MatchingLabels{"app.kubernetes.io/name": "license-operator"}); err != nil {
 		t.Fatal(err)
 	}
-	if len(policies.Items) != 14 {
-		t.Errorf("%d policies, want the 14 that the docs tell of", len(policies.Items))
+	if len(policies.Items) != 19 {
+		t.Errorf("%d policies, want the 19 that the docs tell of", len(policies.Items))
 	}
 	for _, p := range policies.Items {
 		err := poll(t.Context(), func() error {

@@ -2,6 +2,7 @@ package access
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"slices"
 	"strings"
@@ -30,6 +31,7 @@ const (
 	read  = "get list watch"
 	write = "create update patch delete"
 	never = "" // every verb is refused
+	rbac  = rbacv1.GroupName
 )
 
 // What each role is given, in the customer's namespace and in the cluster.
@@ -41,7 +43,7 @@ var roles = map[string]struct {
 	"admin-agent": {may: map[string]string{
 		"softwaresubscriptions": read + " " + write, "marketplacesubscriptions": read + " " + write, "licenseservers": read + " " + write,
 		"selfservicepolicies": read, "selfservicepurchases": read + " delete", "takeovers": read + " " + write, "licenseassignments": read + " " + write,
-		"seats": read, "notifications": read,
+		"seats": read,
 	}},
 	"sales-agent": {may: map[string]string{
 		"softwaresubscriptions": read + " create", "marketplacesubscriptions": read + " create", "licenseservers": read,
@@ -49,39 +51,42 @@ var roles = map[string]struct {
 	"customer-admin": {may: map[string]string{
 		"softwaresubscriptions": read, "marketplacesubscriptions": read, "licenseservers": read,
 		"selfservicepolicies": read + " " + write, "selfservicepurchases": read + " delete", "takeovers": read + " " + write, "licenseassignments": read + " " + write,
-		"seats": read, "notifications": read, "partneragreements": read,
+		"seats": read, "notifications": read, "partneragreements": read + " update patch", "rolebindings": read + " delete removepartner",
 	}},
 	"employee":       {may: map[string]string{"selfservicepolicies": read, "selfservicepurchases": "get " + write}},
 	"buy-for-others": {may: map[string]string{"selfservicepurchases": read + " " + write + " buyfor"}},
+	"partner":        {may: map[string]string{"partnerregistrations": read + " " + write}},
 	"auditor": {everywhere: true, may: map[string]string{
 		"softwaresubscriptions": read, "marketplacesubscriptions": read, "licenseservers": read,
-		"products": read, "publishers": read, "keyissuers": read, "licensekeys": read, "entitlements": read, "selfserviceorders": read,
+		"products": read, "publishers": read, "keyissuers": read, "licensekeys": read, "entitlements": read, "selfserviceorders": read, "partnerrequesters": read,
 		"selfservicepolicies": read, "selfservicepurchases": read, "takeovers": read, "licenseassignments": read,
 		"seats": read, "notifications": read,
 	}},
 	"catalog-reader": {everywhere: true, may: map[string]string{"products": read}},
 	"catalog-admin": {everywhere: true, may: map[string]string{
 		"products": read + " " + write, "publishers": read + " " + write, "keyissuers": read + " " + write, "partneragreements": read + " " + write,
+		"partnerregistrations": read, "partnerrequesters": read,
 	}},
 }
 
 // places are all things that somebody could want: of our kinds with their
-// status, and Secrets, of his own customer, of another and of the operator.
+// status, Secrets and RoleBindings, of his own customer, of another and of the operator.
 func places(mine, other string) []place {
 	var all []place
 	for _, ns := range []string{mine, other} {
 		for _, kind := range []string{
 			"softwaresubscriptions", "marketplacesubscriptions", "licenseservers",
 			"selfservicepolicies", "selfservicepurchases", "takeovers", "licenseassignments", "notifications",
+			"partneragreements", "partnerregistrations",
 		} {
 			all = append(all, place{namespace: ns, group: ours, resource: kind}, place{namespace: ns, group: ours, resource: kind, subresource: "status"})
 		}
-		all = append(all, place{namespace: ns, group: ours, resource: "seats"}, place{namespace: ns, group: ours, resource: "partneragreements"}, place{namespace: ns, resource: "secrets"})
+		all = append(all, place{namespace: ns, group: ours, resource: "seats"}, place{namespace: ns, resource: "secrets"}, place{namespace: ns, group: rbac, resource: "rolebindings"})
 	}
 	for _, kind := range []string{"products", "publishers", "keyissuers"} {
 		all = append(all, place{group: ours, resource: kind}, place{group: ours, resource: kind, subresource: "status"})
 	}
-	for _, kind := range []string{"licensekeys", "entitlements", "selfserviceorders"} {
+	for _, kind := range []string{"licensekeys", "entitlements", "selfserviceorders", "partnerrequesters"} {
 		all = append(all, place{group: ours, resource: kind})
 	}
 	return append(all, place{namespace: operatorNamespace, resource: "secrets"})
@@ -111,7 +116,7 @@ func TestRoles(t *testing.T) {
 			for who, config := range map[string]*rest.Config{"person": user(role), "service account": account} {
 				t.Run(who, func(t *testing.T) {
 					for resource, verbs := range want.may { // until RBAC knows of it
-						may(t, config, mine, strings.Fields(verbs)[0], ours, resource)
+						may(t, config, mine, strings.Fields(verbs)[0], groups[resource], resource)
 					}
 					checkRole(t, config, mine, want.everywhere, want.may, places(mine, other))
 				})
@@ -136,10 +141,10 @@ func checkRole(t *testing.T, config *rest.Config, mine string, everywhere bool, 
 	}
 	for _, p := range places {
 		verbs := never
-		if p.group == ours && p.subresource == "" && (everywhere || p.namespace == mine) {
+		if p.group != "" && p.subresource == "" && (everywhere || p.namespace == mine) {
 			verbs = granted[p.resource]
 		}
-		all := "get list watch create update patch delete deletecollection issue fulfill buyfor"
+		all := "get list watch create update patch delete deletecollection issue fulfill buyfor removepartner"
 		if p.subresource != "" {
 			all = "get update patch"
 		}
@@ -148,7 +153,7 @@ func checkRole(t *testing.T, config *rest.Config, mine string, everywhere bool, 
 			if err := ask(t, config, p.namespace, verb, p.group, p.resource, p.subresource, allowed); err != nil {
 				t.Error(err)
 			}
-			if verb == "issue" || verb == "fulfill" || verb == "buyfor" {
+			if verb == "issue" || verb == "fulfill" || verb == "buyfor" || verb == "removepartner" {
 				continue // they exist for policies only
 			}
 			if allowed && verb == "delete" && p.resource == "selfservicepurchases" { // for he may delete only his own
@@ -213,11 +218,16 @@ func try(ctx context.Context, dyn dynamic.Interface, p place, verb, username str
 		}
 		err = werr
 	case "create":
-		if !slices.Contains([]string{"licensekeys", "entitlements", "selfserviceorders", "seats"}, p.resource) { // whose names are given
+		if !slices.Contains([]string{"licensekeys", "entitlements", "selfserviceorders", "seats", "partnerrequesters"}, p.resource) { // whose names are given
 			obj.SetName("another")
 		}
 		if p.resource == "selfservicepurchases" { // which one buys as oneself
 			if err := unstructured.SetNestedField(obj.Object, username, "spec", "purchaser", "username"); err != nil {
+				return err
+			}
+		}
+		if p.resource == "partnerregistrations" { // nor does one register others
+			if err := unstructured.SetNestedField(obj.Object, username, "spec", "partner", "subject", "name"); err != nil {
 				return err
 			}
 		}
@@ -237,7 +247,20 @@ func try(ctx context.Context, dyn dynamic.Interface, p place, verb, username str
 	return err
 }
 
-var versions = map[string]string{"": "v1", ours: "v1alpha1"}
+// groups of the resources that roles are for.
+var groups = func() map[string]string {
+	all := map[string]string{"rolebindings": rbac}
+	for _, role := range roles {
+		for resource := range role.may {
+			if all[resource] == "" {
+				all[resource] = ours
+			}
+		}
+	}
+	return all
+}()
+
+var versions = map[string]string{"": "v1", ours: "v1alpha1", rbac: "v1"}
 
 // existing are the objects, one of each kind, that furnish makes.
 func existing(namespace string) map[string]client.Object {
@@ -283,7 +306,30 @@ func existing(namespace string) map[string]client.Object {
 		"partneragreements": &v1alpha1.PartnerAgreement{TypeMeta: typed("PartnerAgreement"), ObjectMeta: named, Spec: v1alpha1.PartnerAgreementSpec{
 			AuthorizationNumber: "12345678ZZS1234", LicenseNumber: "12345678", CustomerEmail: "it@contoso.example",
 		}},
+		"partnerregistrations": &v1alpha1.PartnerRegistration{TypeMeta: typed("PartnerRegistration"), ObjectMeta: named, Spec: v1alpha1.PartnerRegistrationSpec{
+			Acknowledged: true, Partner: v1alpha1.Partner{Subject: v1alpha1.Subject{Kind: rbacv1.UserKind, Name: masterName}},
+		}},
+		"partnerrequesters": requester("existing"),
+		"rolebindings": &rbacv1.RoleBinding{
+			TypeMeta: metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "RoleBinding"},
+			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "license-operator-partner-existing", Labels: map[string]string{
+				v1alpha1.LabelManagedBy: v1alpha1.ManagedByOperator,
+			}},
+			RoleRef: rbacv1.RoleRef{APIGroup: rbac, Kind: "ClusterRole", Name: "license-operator-admin-agent"},
+		},
 		"selfserviceorders": order("existing"),
+	}
+}
+
+// requester is the record of somebody who tried in vain to register.
+func requester(username string) *v1alpha1.PartnerRequester {
+	sum := sha256.Sum256([]byte(username))
+	return &v1alpha1.PartnerRequester{
+		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "PartnerRequester"},
+		ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("partner-%x", sum[:16])},
+		Spec: v1alpha1.PartnerRequesterSpec{Requester: v1alpha1.Username(username), Attempts: []v1alpha1.PartnerAttempt{{
+			Registration: v1alpha1.ObjectReference{Namespace: "northwind", Name: "existing"}, UID: "1", Generation: 1, At: metav1.NewTime(longAgo),
+		}}},
 	}
 }
 
@@ -337,10 +383,14 @@ func ledgerEntry(digit string) *v1alpha1.LicenseKey {
 }
 
 // furnish puts one object of each kind into a namespace, and those without one
-// into the cluster.
+// into the cluster. The operator's namespace is no customer's, so it has no
+// agreement.
 func furnish(t *testing.T, namespace string) {
 	t.Helper()
-	for _, o := range existing(namespace) {
+	for resource, o := range existing(namespace) {
+		if namespace == operatorNamespace && resource == "partneragreements" {
+			continue
+		}
 		if err := live.Create(t.Context(), o); err != nil && !apierrors.IsAlreadyExists(err) {
 			t.Fatal(err)
 		}

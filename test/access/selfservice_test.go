@@ -77,7 +77,7 @@ func newStaff(t *testing.T) staff {
 	}
 	s.names["administrator"], s.client["administrator"] = "administrator@"+ns+".example", clientOf(t, user("administrator@"+ns+".example"))
 	bind(t, "", "cluster-admin", userSubject(s.names["administrator"]))
-	s.names["master"], s.client["master"] = "kubernetes-admin", live
+	s.names["master"], s.client["master"] = masterName, live
 	for who, ask := range map[string]string{
 		"erin": "update selfservicepurchases", "bob": "update selfservicepurchases", "robot": "update selfservicepurchases", "elsewhere": "update selfservicepurchases",
 		"dora": "update selfservicepurchases", "pipeline": "buyfor selfservicepurchases", "carol": "create takeovers", "agent": "create takeovers",

@@ -32,7 +32,10 @@ import (
 	"github.com/license-operator/license-operator/test/controlplane"
 )
 
-const operatorNamespace = "license-operator-system"
+const (
+	operatorNamespace = "license-operator-system"
+	masterName        = "admin" // of the administrator in the group system:masters
+)
 
 var (
 	cluster *controlplane.ControlPlane
