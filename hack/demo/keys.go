@@ -94,13 +94,8 @@ func (s *story) readKey(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// The ledger knows a key by its fingerprint only.
-	var entry v1alpha1.LicenseKey
-	if err := s.client.Get(ctx, client.ObjectKey{Name: "office-ltsc-" + keys.Fingerprint(key)}, &entry); err != nil {
-		return fmt.Errorf("what ada read is no key of the ledger: %w", err)
-	}
-	if entry.Spec.Customer != "contoso" || entry.Spec.Subscription.Name != "office" {
-		return fmt.Errorf("ada read the key of %s/%s", entry.Spec.Customer, entry.Spec.Subscription.Name)
+	if err := s.isKeyOf(ctx, key, "office"); err != nil {
+		return err
 	}
 	fmt.Println()
 	say("She reads no other Secret of contoso, and none of another customer")
@@ -111,6 +106,19 @@ func (s *story) readKey(ctx context.Context) error {
 		return err
 	}
 	return s.refused(ctx, s.ada, "kubectl -n fabrikam get secret office-key", "forbidden")
+}
+
+// isKeyOf checks that a key, which is of an office product, was sold to contoso for
+// a subscription. The ledger knows a key by its fingerprint only.
+func (s *story) isKeyOf(ctx context.Context, key, subscription string) error {
+	var entry v1alpha1.LicenseKey
+	if err := s.client.Get(ctx, client.ObjectKey{Name: "office-ltsc-" + keys.Fingerprint(key)}, &entry); err != nil {
+		return fmt.Errorf("what was read is no key of the ledger: %w", err)
+	}
+	if entry.Spec.Customer != "contoso" || entry.Spec.Subscription.Name != subscription {
+		return fmt.Errorf("this is the key of %s/%s", entry.Spec.Customer, entry.Spec.Subscription.Name)
+	}
+	return nil
 }
 
 // waitKeyRole waits for the Role, which is written once a second at most.

@@ -15,10 +15,10 @@ import (
 )
 
 const (
-	northwindYAML = `
+	tailspinYAML = `
 apiVersion: license-operator.io/v1alpha1
 kind: SoftwareSubscription
-metadata: {name: cad, namespace: northwind}
+metadata: {name: cad, namespace: tailspin}
 spec:
   productRef: {name: cad-studio}
   term: P1Y
@@ -46,29 +46,29 @@ spec:
 
 // offer sells to a customer that a product is not offered to, and then is.
 func (s *story) offer(ctx context.Context) error {
-	say("CAD Studio is offered to enterprises only, which a label of the namespace tells. Northwind is none")
-	for _, command := range []string{"kubectl create namespace northwind", create(northwindYAML)} {
+	say("CAD Studio is offered to enterprises only, which a label of the namespace tells. Tailspin is none")
+	for _, command := range []string{"kubectl create namespace tailspin", create(tailspinYAML)} {
 		if _, err := s.run(ctx, s.admin, command); err != nil {
 			return err
 		}
 	}
-	if err := s.told(ctx, "northwind", "cad", v1alpha1.StatePending, "is not offered to customer northwind"); err != nil {
+	if err := s.told(ctx, "tailspin", "cad", v1alpha1.StatePending, "is not offered to customer tailspin"); err != nil {
 		return err
 	}
 	var entries v1alpha1.LicenseKeyList
-	if err := s.client.List(ctx, &entries, client.MatchingFields{"spec.customer": "northwind"}); err != nil {
+	if err := s.client.List(ctx, &entries, client.MatchingFields{"spec.customer": "tailspin"}); err != nil {
 		return fmt.Errorf("reading the ledger: %w", err)
 	}
-	err := s.client.Get(ctx, client.ObjectKey{Namespace: "northwind", Name: "cad-key"}, &corev1.Secret{})
+	err := s.client.Get(ctx, client.ObjectKey{Namespace: "tailspin", Name: "cad-key"}, &corev1.Secret{})
 	if len(entries.Items) > 0 || !apierrors.IsNotFound(err) {
-		return errors.New("northwind has got something that it is not offered")
+		return errors.New("tailspin has got something that it is not offered")
 	}
 	fmt.Println()
 	say("Nothing was issued. It becomes one, and gets its key")
-	if _, err := s.run(ctx, s.admin, "kubectl label namespace northwind license-operator.io/tier=enterprise"); err != nil {
+	if _, err := s.run(ctx, s.admin, "kubectl label namespace tailspin license-operator.io/tier=enterprise"); err != nil {
 		return err
 	}
-	return s.told(ctx, "northwind", "cad", v1alpha1.StateActive, "key in Secret cad-key")
+	return s.told(ctx, "tailspin", "cad", v1alpha1.StateActive, "key in Secret cad-key")
 }
 
 // roles shows two of the roles of docs/roles.md.

@@ -113,7 +113,8 @@ func (s *story) compare(ctx context.Context, other *controlplane.ControlPlane, e
 		return err
 	}
 	fmt.Println()
-	say("The operator is started there. Every customer has what he had, to the second")
+	say("The operator is started there. Every customer has what he had, to the second. Partners are not restored: they register",
+		"again, as nobody may do it for them, and have no access until then")
 	if err := s.expect(ctx, empty, listed+" | tee after; diff before after && echo no difference", "no difference"); err != nil {
 		return err
 	}

@@ -75,10 +75,9 @@ func (s *story) employees(ctx context.Context) (err error) {
 		return err
 	}
 	s.kim.dir = "" // the operator's binary is there
-	say("Mia and Tom work at contoso. Kim administers what contoso has. All of them may see the catalogue")
+	say("Mia and Tom work at contoso. Kim administers what contoso has, as its PartnerAgreement says. All of them may see the catalogue")
 	for _, command := range []string{
 		"kubectl -n contoso create rolebinding employees --clusterrole=license-operator-employee --user=mia --user=tom",
-		"kubectl -n contoso create rolebinding kim --clusterrole=license-operator-customer-admin --user=kim",
 		"kubectl create clusterrolebinding catalogue --clusterrole=license-operator-catalog-reader --user=mia --user=tom --user=kim",
 	} {
 		if _, err := s.run(ctx, s.admin, command); err != nil {

@@ -92,8 +92,11 @@ func objects(ctx context.Context, c client.Client) ([]object, error) {
 	var assignments v1alpha1.LicenseAssignmentList
 	var takeovers v1alpha1.TakeoverList
 	var mails v1alpha1.NotificationList
+	var agreements v1alpha1.PartnerAgreementList
+	var registrations v1alpha1.PartnerRegistrationList
 	for _, list := range []client.ObjectList{
 		&products, &issuers, &servers, &subs, &ledger, &publishers, &services, &policies, &purchases, &assignments, &takeovers, &mails,
+		&agreements, &registrations,
 	} {
 		if err := c.List(ctx, list); err != nil {
 			return nil, fmt.Errorf("listing: %w", err)
@@ -144,15 +147,22 @@ func objects(ctx context.Context, c client.Client) ([]object, error) {
 		n := &mails.Items[i]
 		all = append(all, object{"Notification", n, n.Status.ObservedGeneration, n.Status.Conditions, ""})
 	}
+	for i := range agreements.Items {
+		a := &agreements.Items[i]
+		all = append(all, object{"PartnerAgreement", a, a.Status.ObservedGeneration, a.Status.Conditions, ""})
+	}
+	for i := range registrations.Items {
+		r := &registrations.Items[i]
+		all = append(all, object{"PartnerRegistration", r, r.Status.ObservedGeneration, withoutPeople(r.Status.Conditions), ""})
+	}
 	return all, nil
 }
 
-// withoutPeople leaves out what a service waits for that people do: to set it up
-// at the publisher's, or to pay for it.
+// withoutPeople leaves out what waits for people: for somebody to set a service up
+// at the publisher's or to pay for it, or for a customer to let a partner in again.
 func withoutPeople(conditions []metav1.Condition) []metav1.Condition {
-	return slices.DeleteFunc(slices.Clone(conditions), func(c metav1.Condition) bool {
-		return c.Reason == v1alpha1.ReasonAwaitingActivation || c.Reason == v1alpha1.ReasonSuspended
-	})
+	reasons := []string{v1alpha1.ReasonAwaitingActivation, v1alpha1.ReasonSuspended, v1alpha1.ReasonRemovedByCustomer}
+	return slices.DeleteFunc(slices.Clone(conditions), func(c metav1.Condition) bool { return slices.Contains(reasons, c.Reason) })
 }
 
 // asking is what a publisher is being asked, if anything.

@@ -28,6 +28,8 @@ type story struct {
 	mia     *person // works there, and buys herself
 	tom     *person // works there, too
 	kim     *person // administers what contoso has
+	gail    *person // of Northwind, a partner, who placed contoso's order
+	hal     *person // of Northwind, too
 	mails   bool    // it was told where mails are
 }
 
@@ -56,7 +58,12 @@ func newClient(config *rest.Config) (client.Client, error) {
 
 // person makes somebody who has a folder and may do nothing yet.
 func (s *story) person(name string) (*person, error) {
-	kubeconfig, err := s.cluster.UserKubeconfig(name)
+	return s.user(name, name)
+}
+
+// user is a person who has another name for the API server, and is in groups.
+func (s *story) user(name, username string, groups ...string) (*person, error) {
+	kubeconfig, err := s.cluster.UserKubeconfig(username, groups...)
 	if err != nil {
 		return nil, err
 	}
@@ -102,6 +109,9 @@ func (s *story) tell(ctx context.Context) error {
 		{"Assign seats", s.assignSeats},
 		{"Take over what an employee bought", s.takeOver},
 		{"Cancel what an employee tries", s.cancelPurchase},
+		{"Register as a partner", s.registerPartner},
+		{"Work as a partner", s.workAsPartner},
+		{"Remove a partner", s.removePartner},
 		{"Who may do what", s.roles},
 		{"Who may write the ledger, and read Secrets", s.guards},
 		{"Notices", s.notices},
@@ -120,7 +130,8 @@ func (s *story) tell(ctx context.Context) error {
 		"  warnings ahead of each deadline        TestNoticesOfALife in controllers/",
 		"  180 days after the last KMS activation TestMigration in controllers/",
 		"  trials, renewal and end of services    TestLifeOfAService in internal/terms/",
-		"  trials and renewals of employees       TestLifeOfATrial, TestLifeOfAPurchase in controllers/")
+		"  trials and renewals of employees       TestLifeOfATrial, TestLifeOfAPurchase in controllers/",
+		"  attempts to register, a day later      TestAttempts in internal/terms/")
 	return nil
 }
 

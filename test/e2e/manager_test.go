@@ -69,70 +69,81 @@ func TestProbes(t *testing.T) {
 // Metrics are for those who may get /metrics.
 func TestMetrics(t *testing.T) {
 	o := startOperator(t, kubeconfig)
+	if code, _ := o.scrape(""); code != http.StatusUnauthorized {
+		t.Errorf("nobody: %d", code)
+	}
+	if code, _ := o.scrape(newToken(t, "stranger")); code != http.StatusForbidden {
+		t.Errorf("a stranger: %d", code)
+	}
+	scraper := newScraper(t)
+	eventually(t, "waiting for the reconcilers to begin", func() error {
+		if code, body := o.scrape(scraper); code != http.StatusOK || !strings.Contains(body, `controller_runtime_reconcile_total{controller="softwaresubscription"`) {
+			return fmt.Errorf("who may: %d %.200s", code, body)
+		}
+		return nil
+	})
+}
+
+// newToken is the token of a new service account.
+func newToken(t *testing.T, name string) string {
+	t.Helper()
 	kube, err := kubernetes.NewForConfig(cluster.Config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	token := func(name string) string {
-		t.Helper()
-		sa := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name}}
-		if err := live.Create(t.Context(), sa); err != nil {
-			t.Fatal(err)
-		}
-		req, err := kube.CoreV1().ServiceAccounts("default").CreateToken(t.Context(), name, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return req.Status.Token
+	sa := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name}}
+	if err := live.Create(t.Context(), sa); err != nil {
+		t.Fatal(err)
 	}
-	stranger, scraper := token("stranger"), token("scraper")
+	req, err := kube.CoreV1().ServiceAccounts("default").CreateToken(t.Context(), name, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return req.Status.Token
+}
+
+// newScraper is the token of a new service account that may read metrics.
+func newScraper(t *testing.T) string {
+	t.Helper()
+	name := fmt.Sprintf("scraper-%d", serial.Add(1))
 	if err := live.Create(t.Context(), &rbacv1.ClusterRoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: "scraper"},
+		ObjectMeta: metav1.ObjectMeta{Name: name},
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "license-operator-metrics-reader"},
-		Subjects:   []rbacv1.Subject{{Kind: "ServiceAccount", Namespace: "default", Name: "scraper"}},
+		Subjects:   []rbacv1.Subject{{Kind: "ServiceAccount", Namespace: "default", Name: name}},
 	}); err != nil {
 		t.Fatal(err)
 	}
-	scrape := func(token string) (int, string) {
-		t.Helper()
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+o.metrics+"/metrics", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if token != "" {
-			req.Header.Set("Authorization", "Bearer "+token)
-		}
-		c := http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}} // made by itself
-		res, err := c.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer res.Body.Close()
-		body, err := io.ReadAll(res.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return res.StatusCode, string(body)
-	}
-	eventually(t, "waiting for the metrics", func() error {
+	return newToken(t, name)
+}
+
+// scrape asks for the metrics with a token, once they are served.
+func (o *operator) scrape(token string) (int, string) {
+	o.t.Helper()
+	eventually(o.t, "waiting for the metrics", func() error {
 		conn, err := net.Dial("tcp", o.metrics)
 		if err == nil {
 			_ = conn.Close()
 		}
 		return err
 	})
-	if code, _ := scrape(""); code != http.StatusUnauthorized {
-		t.Errorf("nobody: %d", code)
+	req, err := http.NewRequestWithContext(o.t.Context(), http.MethodGet, "https://"+o.metrics+"/metrics", nil)
+	if err != nil {
+		o.t.Fatal(err)
 	}
-	if code, _ := scrape(stranger); code != http.StatusForbidden {
-		t.Errorf("a stranger: %d", code)
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
 	}
-	eventually(t, "waiting for the reconcilers to begin", func() error {
-		if code, body := scrape(scraper); code != http.StatusOK || !strings.Contains(body, `controller_runtime_reconcile_total{controller="softwaresubscription"`) {
-			return fmt.Errorf("who may: %d %.200s", code, body)
-		}
-		return nil
-	})
+	c := http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}} // made by itself
+	res, err := c.Do(req)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	return res.StatusCode, string(body)
 }
 
 // A leader that stops cleanly hands over at once; one that crashes, when its

@@ -30,6 +30,10 @@ type play struct {
 	always func() error
 	// done is nil once everything is as it should be.
 	done func() error
+	// ours are the writes that count; nil: those in self-service.
+	ours func(apiproxy.Write) bool
+	// between is done after the operator was killed, and before another one starts.
+	between func()
 }
 
 // The operator is killed after each write that it makes for a purchase, for seats
@@ -133,7 +137,11 @@ func (p point) play(t *testing.T, proxy *apiproxy.Proxy, o *operator, start func
 		defer mu.Unlock()
 		lost = errors.Join(lost, err)
 	}
-	armed := p.arm(proxy, selfServiceWrite, o, look)
+	ours := scene.ours
+	if ours == nil {
+		ours = selfServiceWrite
+	}
+	armed := p.arm(proxy, ours, o, look)
 	defer proxy.SetHook(apiproxy.Hook{})
 	scene.act()
 	eventually(t, fmt.Sprintf("write %d: waiting for it, or for the end", p.write), func() error {
@@ -146,10 +154,13 @@ func (p point) play(t *testing.T, proxy *apiproxy.Proxy, o *operator, start func
 	if killed = int(armed.writes.Load()) >= p.write; killed {
 		<-armed.killed
 		proxy.SetHook(apiproxy.Hook{After: func(w apiproxy.Write, _ int) {
-			if selfServiceWrite(w) {
+			if ours(w) {
 				look()
 			}
 		}})
+		if scene.between != nil {
+			scene.between()
+		}
 		o = start()
 		eventually(t, fmt.Sprintf("write %d: waiting for the end", p.write), scene.done)
 	}
